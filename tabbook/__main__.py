@@ -1,0 +1,131 @@
+"""The command line: `python -m tabbook build | execute | check | new`."""
+
+import argparse
+import ast
+import signal
+import sys
+from pathlib import Path
+
+from tabbook.project import FRAMEWORKS, Project, TabbookError, write
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        The exit status: 0, or 1 after a problem, or 130 after an interrupt.
+    """
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return options.run(Project(Path.cwd()), options)
+    except TabbookError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; every notebook is as it was or complete", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    parser = argparse.ArgumentParser(prog="python -m tabbook", description=main.__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    narrow = argparse.ArgumentParser(add_help=False)
+    narrow.add_argument("--framework", action="append", default=[], choices=list(FRAMEWORKS))
+    narrow.add_argument("--chapter", action="append", default=[], metavar="NN")
+
+    build = commands.add_parser(
+        "build", parents=[narrow], help="split chapters into notebooks; collect #@save"
+    )
+    build.set_defaults(run=_build)
+
+    execute = commands.add_parser("execute", parents=[narrow], help="run notebooks")
+    execute.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
+    execute.add_argument("--out", type=Path, help="write there, not over the committed notebooks")
+    execute.add_argument("--jobs", type=_positive, default=2, help="notebooks at once (2)")
+    execute.add_argument(
+        "--timeout", type=_positive, default=600, help="limit for one cell in seconds (600)"
+    )
+    execute.set_defaults(run=_execute)
+
+    check = commands.add_parser("check", help="compare derived files with their sources")
+    check.set_defaults(run=_check)
+
+    new = commands.add_parser("new", help="start a chapter")
+    new.add_argument("name", help="such as 07_global_attention")
+    new.set_defaults(run=_new)
+    return parser
+
+
+def _positive(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
+    return int(text)
+
+
+def _build(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import collect, source, split
+
+    chapters = source.read_all(project, options.chapter)
+    for chapter in chapters:
+        for framework in options.framework or FRAMEWORKS:
+            if split.split(project, chapter, framework):
+                print(project.relative(project.notebook(chapter.name, framework)))
+    modules = collect.collect(project, source.read_all(project))
+    for framework, text in modules.items():
+        if write(project.library(framework), text):
+            print(project.relative(project.library(framework)))
+    return 0
+
+
+def _execute(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import execute, source
+
+    done = execute.execute(
+        project,
+        source.read_all(project, options.chapter),
+        options.framework or list(FRAMEWORKS),
+        out=options.out,
+        parameters=dict(map(_parameter, options.parameter)),
+        jobs=options.jobs,
+        timeout=options.timeout,
+    )
+    return 0 if done else 1
+
+
+def _parameter(text: str) -> tuple[str, object]:
+    """NAME=VALUE: a Python literal, an existing file (made absolute), or else a string."""
+    name, equals, value = text.partition("=")
+    if not name.isidentifier() or not equals:
+        raise TabbookError(f"--parameter '{text}' is not NAME=VALUE")
+    if Path(value).is_file():
+        return name, str(Path(value).resolve())
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _check(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import check
+
+    problems = check.check(project)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print("derived files are what the sources give")
+    return 1 if problems else 0
+
+
+def _new(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import new
+
+    print(project.relative(new.new(project, options.name)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

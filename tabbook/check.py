@@ -1,0 +1,141 @@
+"""Compares the derived files with what the sources give, and the notebooks with our rules."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import nbformat
+
+from tabbook import collect, split
+from tabbook.project import FRAMEWORKS, Project, TabbookError
+from tabbook.source import Chapter, read_all
+
+CODE_WIDTH = 79
+MACHINE_PATH = re.compile(
+    r"(?<![\w.:/])/(?:home|Users|root|tmp|private|work|mnt|opt|usr|var|content)/[\w.\-/]+"
+    r"|\b[A-Z]:\\\\?\w[\w.\\-]+"
+)
+ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+BUILD = "run 'make build'"
+NOTEBOOKS = "run 'make notebooks'"
+
+
+def check(project: Project) -> list[str]:
+    """Look for derived files that are not what the sources give.
+
+    Returns:
+        The problems; each names the file and what to do. Empty when all is well.
+    """
+    try:
+        chapters = read_all(project)
+        modules = collect.collect(project, chapters)
+    except TabbookError as error:
+        return error.problems
+    problems = []
+    for framework, text in modules.items():
+        path = project.library(framework)
+        name = project.relative(path)
+        if not path.is_file():
+            problems.append(f"{name}: missing; {BUILD}")
+        elif path.read_bytes() != text.encode():
+            problems.append(f"{name}: not what the chapters save (edited by hand?); {BUILD}")
+    expected = set()
+    for chapter in chapters:
+        problems += _check_source(project, chapter)
+        for framework in FRAMEWORKS:
+            expected.add(project.notebook(chapter.name, framework))
+            problems += _check_notebook(project, chapter, framework)
+    for path in sorted(project.notebooks.rglob("*.ipynb")):
+        if path not in expected and ".ipynb_checkpoints" not in path.parts:
+            problems.append(f"{project.relative(path)}: no chapter gives this notebook; delete it")
+    return problems
+
+
+def _check_source(project: Project, chapter: Chapter) -> Iterator[str]:
+    """What is wrong with a chapter that could be split all the same."""
+    for cell in chapter.cells:
+        for number, line in enumerate(cell.text.splitlines(), start=1):
+            if cell.kind == "code" and len(line) > CODE_WIDTH:
+                where = chapter.where(cell, number)
+                yield f"{where}: {len(line)} columns of code; break the line at {CODE_WIDTH}"
+        for target in split.links(cell):
+            if not (project.notebooks / target).exists():
+                yield f"{chapter.where(cell)}: link to '{target}', which is not there; mend it"
+    for framework in FRAMEWORKS.values():
+        imported = _generated_imports(chapter, framework.name)
+        wanted = f"from d2l_ext import {framework.module} as d2l"
+        if framework.module not in imported:
+            yield f"{chapter.path}: tab {framework.name} never imports its library; add '{wanted}'"
+        for other, where in imported.items():
+            if other != framework.module:
+                yield f"{where}: tab {framework.name} imports d2l_ext.{other}; write '{wanted}'"
+
+
+def _generated_imports(chapter: Chapter, framework: str) -> dict[str, str]:
+    """The generated modules that a chapter's tab imports -> where."""
+    modules = [framework.module for framework in FRAMEWORKS.values()]
+    found = {}
+    for cell in chapter.tab(framework):
+        if cell.kind == "code":
+            for node in ast.walk(ast.parse(cell.text)):
+                names = []
+                if isinstance(node, ast.ImportFrom) and node.module == "d2l_ext":
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom | ast.Import):
+                    given = [getattr(node, "module", None), *(alias.name for alias in node.names)]
+                    names = [n.removeprefix("d2l_ext.") for n in given if n and "d2l_ext." in n]
+                for name in set(names) & set(modules):
+                    found.setdefault(name, chapter.where(cell, node.lineno))
+    return found
+
+
+def _check_notebook(project: Project, chapter: Chapter, framework: str) -> Iterator[str]:
+    """What is wrong with one committed notebook."""
+    path = project.notebook(chapter.name, framework)
+    name = project.relative(path)
+    if not path.is_file():
+        yield f"{name}: missing; {NOTEBOOKS}"
+        return
+    try:
+        stored = nbformat.read(path, as_version=4)
+    except nbformat.reader.NotJSONError:
+        yield f"{name}: not a notebook; {NOTEBOOKS}"
+        return
+    expected = split.notebook(chapter, framework)
+    if stored.metadata != expected.metadata:
+        yield f"{name}: its metadata are not {chapter.name}'s in {framework}; {NOTEBOOKS}"
+    if len(stored.cells) != len(expected.cells):
+        counts = f"{len(stored.cells)} cells, the chapter has {len(expected.cells)}"
+        yield f"{name}: stale: {counts}; {NOTEBOOKS}"
+        return
+    count = 0
+    for number, (cell, source) in enumerate(zip(stored.cells, expected.cells, strict=True), 1):
+        here = f"{name}, cell {number}"
+        for key in ("source", "id", "cell_type", "metadata"):
+            if cell.get(key) != source[key]:
+                yield f"{here}: stale: its {key} is not the chapter's; {NOTEBOOKS}"
+        if cell.cell_type == "code":
+            count += 1
+            if cell.execution_count != count:
+                run = cell.execution_count or "never"
+                yield f"{here}: not executed in order (count {run}, not {count}); {NOTEBOOKS}"
+            yield from (f"{here}: {problem}" for problem in _output_problems(cell))
+
+
+def _output_problems(cell: nbformat.NotebookNode) -> Iterator[str]:
+    """What no stored output may hold."""
+    tags = cell.metadata.get("tags", [])
+    for output in cell.outputs:
+        if output.output_type == "error":
+            if "raises-exception" not in tags:
+                yield f"stored error {output.ename}: {output.evalue}; mend it and {NOTEBOOKS}"
+            continue
+        data = output.get("data", {"text/plain": output.get("text", "")})
+        text = "\n".join(str(value) for kind, value in data.items() if "text/" in kind)
+        if output.get("name") == "stderr" and "warning" in text.lower():
+            first = text.strip().splitlines()[0]
+            yield f"stored warning '{first}'; mend its cause and {NOTEBOOKS}"
+        for pattern, what in ((MACHINE_PATH, "path of a machine"), (ADDRESS, "object address")):
+            found = pattern.search(text)
+            if found:
+                yield f"stored {what} '{found[0]}'; don't print it, and {NOTEBOOKS}"

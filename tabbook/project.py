@@ -1,0 +1,110 @@
+"""Where things lie in the repository, and how the tool writes files and reports problems."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A framework: tab and folder `name`, library module `module`, spelled `label`."""
+
+    name: str
+    module: str
+    label: str
+
+
+FRAMEWORKS = {
+    framework.name: framework
+    for framework in (
+        Framework("pytorch", "torch", "PyTorch"),
+        Framework("mxnet", "mxnet", "MXNet"),
+        Framework("jax", "jax", "JAX"),
+        Framework("tensorflow", "tensorflow", "TensorFlow"),
+    )
+}
+
+
+class TabbookError(Exception):
+    """Something that an author has to mend: one message for each problem.
+
+    Args:
+        problems: the messages; each names the file and what to do.
+    """
+
+    def __init__(self, problems: str | Iterable[str]):
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True)
+class Project:
+    """A repository of chapters: everything that the tool reads or writes lies below `root`."""
+
+    root: Path
+
+    @property
+    def notebooks(self) -> Path:
+        """The folder of the chapters and, one folder a framework, of their notebooks."""
+        return self.root / "notebooks"
+
+    def source(self, chapter: str) -> Path:
+        """The Markdown source of a chapter, such as `02_masked_softmax`."""
+        return self.notebooks / f"{chapter}.md"
+
+    def notebook(self, chapter: str, framework: str) -> Path:
+        """The committed notebook of a chapter in one framework."""
+        return self.notebooks / framework / f"{chapter}.ipynb"
+
+    def library(self, framework: str) -> Path:
+        """The generated library module of a framework."""
+        return self.root / "d2l_ext" / f"{FRAMEWORKS[framework].module}.py"
+
+    def relative(self, path: Path) -> str:
+        """`path` as messages show it, from the repository's root."""
+        return path.relative_to(self.root).as_posix()
+
+    def chapters(self, only: Iterable[str] = ()) -> list[str]:
+        """The names of the chapters in order.
+
+        Args:
+            only: numbers (`05`) or whole names to narrow to; empty for all.
+
+        Raises:
+            TabbookError: there is no chapter of that name or number.
+        """
+        if not self.notebooks.is_dir():
+            raise TabbookError("no folder notebooks/ here: run tabbook from the repository's root")
+        names = sorted(path.stem for path in self.notebooks.glob("[0-9][0-9]_*.md"))
+        chosen = set()
+        for wanted in only:
+            found = {name for name in names if wanted in (name, name[:2])}
+            if not found:
+                known = ", ".join(names) or "none yet"
+                raise TabbookError(f"no chapter '{wanted}'; the chapters are: {known}")
+            chosen |= found
+        return [name for name in names if name in chosen or not only]
+
+
+def write(path: Path, text: str) -> bool:
+    """Write a whole file or nothing: to a temporary name beside it, then rename.
+
+    Args:
+        path: the file; its folder is made if need be.
+        text: the new content. A file that holds it already is not touched.
+
+    Returns:
+        Whether the file changed.
+    """
+    data = text.encode()
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True

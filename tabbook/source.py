@@ -1,0 +1,318 @@
+"""Reads a chapter's Markdown source into cells and says what is wrong with it."""
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import jupytext
+import yaml
+
+from tabbook.project import FRAMEWORKS, Project, TabbookError
+
+ATTRIBUTES = {"tab", "tags", "reason"}
+TAGS = {"nbval-ignore-output", "parameters", "raises-exception"}
+TAGS_WITH_REASON = {"nbval-ignore-output", "raises-exception"}
+FENCE = re.compile(r"^(`{3,})\s*python\b(.*)$")
+REGION = re.compile(r"^<!--\s*#region\b(.*)-->\s*$")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a chapter.
+
+    Args:
+        number: its place in the chapter, from 1, as JupyterLab shows the source.
+        line: the file's line, from 1, on which its text starts.
+        kind: "code" or "markdown".
+        text: what stands in it.
+        tabs: the frameworks whose notebooks hold it.
+        tags: Jupyter's cell tags.
+        reason: why its outputs are not compared, or why it is empty; "" if neither.
+        section: the heading above it.
+        id: its id in the notebooks; empty cells, which no notebook holds, have none.
+    """
+
+    number: int
+    line: int
+    kind: str
+    text: str
+    tabs: tuple[str, ...]
+    tags: tuple[str, ...]
+    reason: str
+    section: str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter as its author wrote it.
+
+    Args:
+        name: such as `02_masked_softmax`.
+        path: its source, as messages show it.
+        cells: all cells that some notebook holds.
+        only: names saved for some frameworks only, each with the reason (from the front matter).
+    """
+
+    name: str
+    path: str
+    cells: tuple[Cell, ...]
+    only: dict[str, str]
+
+    def tab(self, framework: str) -> list[Cell]:
+        """The cells of one framework's notebook."""
+        return [cell for cell in self.cells if framework in cell.tabs]
+
+    def where(self, cell: Cell, line: int = 1) -> str:
+        """The place of a cell's line (from 1, within the cell), as messages start with it."""
+        return place(self.path, cell.number, cell.line + line - 1)
+
+
+def place(path: str, number: int, line: int) -> str:
+    """Names a place in a chapter."""
+    return f"{path}, cell {number} (line {line})"
+
+
+def read_all(project: Project, only: tuple[str, ...] = ()) -> list[Chapter]:
+    """Read chapters, all problems of all of them at once.
+
+    Args:
+        only: numbers or names to narrow to; empty for all.
+
+    Raises:
+        TabbookError: a source breaks a rule of the format.
+    """
+    chapters, problems = [], []
+    for name in project.chapters(only):
+        try:
+            chapters.append(read(project, name))
+        except TabbookError as error:
+            problems += error.problems
+    if problems:
+        raise TabbookError(problems)
+    return chapters
+
+
+def read(project: Project, name: str) -> Chapter:
+    """Read one chapter.
+
+    Raises:
+        TabbookError: the source breaks a rule of the format.
+    """
+    source = project.source(name)
+    path = project.relative(source)
+    try:
+        text = source.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise TabbookError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
+    try:
+        notebook = jupytext.reads(text, "md")
+    except yaml.YAMLError as error:
+        message = " ".join(str(error).split())
+        raise TabbookError(f"{path}: the header is not YAML: {message}; mend it") from None
+    raw = notebook.cells[0] if notebook.cells and notebook.cells[0].cell_type == "raw" else None
+    problems: list[str] = []
+    representation = notebook.metadata.get("jupytext", {}).get("text_representation", {})
+    if representation.get("format_name") != "markdown" or "kernelspec" not in notebook.metadata:
+        problems.append(
+            f"{path}: no jupytext header; copy the lines between --- from tabbook/template.md"
+        )
+    only = _allow_list(path, raw.source if raw else "", problems)
+    cells = _cells(path, text.splitlines(), notebook.cells, problems)
+    _check_groups(path, cells, problems)
+    if problems:
+        raise TabbookError(problems)
+    held = [cell for cell in cells if cell.text]
+    return Chapter(name, path, tuple(_with_ids(name, held)), only)
+
+
+def _allow_list(path: str, front_matter: str, problems: list[str]) -> dict[str, str]:
+    """The `tabbook: {only: {name: reason}}` of the front matter."""
+    settings = yaml.safe_load(front_matter.strip("-\n")) or {}
+    allowed = settings.pop("tabbook", {}) or {}
+    only = allowed.pop("only", {}) if isinstance(allowed, dict) else None
+    for key in settings:
+        problems.append(f"{path}: unknown '{key}' in the front matter; take it out")
+    if not isinstance(only, dict) or allowed:
+        problems.append(
+            f"{path}: 'tabbook' in the front matter is not {{only: {{name: reason}}}}; mend it"
+        )
+        return {}
+    for name, reason in only.items():
+        if not isinstance(reason, str) or not reason.strip():
+            problems.append(f"{path}: 'only: {name}' in the front matter gives no reason; say why")
+    return only
+
+
+def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> list[Cell]:
+    """jupytext's cells with their place in the file and their checked attributes."""
+    cells: list[Cell] = []
+    position = lines.index("---", 1) + 1 if lines[:1] == ["---"] and "---" in lines[1:] else 0
+    section = ""
+    for number, node in enumerate(nodes, start=1):
+        if node.cell_type == "raw" and number == 1:
+            continue
+        text = node.source.splitlines()
+        start = _find(lines, text, position, node.cell_type == "code")
+        opening = lines[start - 1] if start else ""
+        position = start + len(text)
+        here = place(path, number, start + 1)
+        if node.cell_type == "raw":
+            problems.append(f"{here}: a raw cell; make it Markdown or code")
+            continue
+        if node.cell_type == "markdown":
+            section = _last_heading(text) or section
+        metadata = dict(node.metadata)
+        problems += [f"{here}: {problem}" for problem in _attribute_problems(metadata, opening)]
+        tabs, tab_problems = _tabs(metadata.get("tab"))
+        problems += [f"{here}: {problem}" for problem in tab_problems]
+        tags = metadata.get("tags", [])
+        cell = Cell(
+            number=number,
+            line=start + 1,
+            kind=node.cell_type,
+            text=node.source,
+            tabs=tabs,
+            tags=tuple(tags) if isinstance(tags, list) else (),
+            reason=str(metadata.get("reason") or ""),
+            section=section,
+        )
+        problems += [f"{here}: {problem}" for problem in _cell_problems(cell)]
+        cells.append(cell)
+    return cells
+
+
+def _find(lines: list[str], text: list[str], start: int, code: bool) -> int:
+    """The index of the line from `start` on at which the cell `text` stands."""
+    for index in range(start, len(lines) + 1):
+        opened = index > 0 and lines[index - 1].startswith("```")
+        if lines[index : index + len(text)] == text and (opened or not code):
+            return index
+    return start
+
+
+def _last_heading(text: list[str]) -> str:
+    """The last Markdown heading in a cell, "" if there is none."""
+    heading, fenced = "", False
+    for line in text:
+        fenced ^= line.startswith("```")
+        if not fenced and re.match(r"#{1,6} ", line):
+            heading = line.lstrip("#").strip()
+    return heading
+
+
+def _attribute_problems(metadata: dict, opening: str) -> list[str]:
+    """What is wrong with the names of the attributes on a cell's opening line."""
+    marker = FENCE.match(opening) or REGION.match(opening)
+    written = re.sub(r'"[^"]*"', "", marker[marker.lastindex]) if marker else ""
+    twice = [key for key, n in Counter(re.findall(r"([\w.-]+)\s*=", written)).items() if n > 1]
+    known = ", ".join(sorted(ATTRIBUTES))
+    return [
+        *(f"attribute '{key}' stands twice; keep one" for key in twice),
+        *(
+            f"unknown attribute '{key}'; known are {known}"
+            for key in metadata
+            if key not in ATTRIBUTES
+        ),
+    ]
+
+
+def _tabs(written: object) -> tuple[tuple[str, ...], list[str]]:
+    """The frameworks that an attribute `tab` names, and what is wrong with it."""
+    known = ", ".join(FRAMEWORKS)
+    if written is None:
+        return tuple(FRAMEWORKS), []
+    if not isinstance(written, str) or not written.strip():
+        return (), [f'tab={written!r} names no framework; write tab="pytorch"']
+    tabs = [tab.strip() for tab in written.split(",")]
+    problems = [f"unknown tab '{tab}'; known are {known}" for tab in tabs if tab not in FRAMEWORKS]
+    problems += [
+        f"tab '{tab}' stands twice; keep one" for tab, n in Counter(tabs).items() if n > 1
+    ]
+    if not problems and len(tabs) == len(FRAMEWORKS):
+        problems = ["tab names all frameworks; a cell for all has no tab"]
+    return tuple(tab for tab in FRAMEWORKS if tab in tabs), problems
+
+
+def _cell_problems(cell: Cell) -> list[str]:
+    """What is wrong within a cell, as far as one sees it without its neighbours."""
+    problems = []
+    known = ", ".join(sorted(TAGS))
+    for tag in cell.tags:
+        if tag not in TAGS:
+            problems.append(f"unknown tag '{tag}'; known are {known}")
+        elif cell.kind != "code":
+            problems.append(f"tag '{tag}' on prose; it belongs on code")
+        elif tag in TAGS_WITH_REASON and not cell.reason:
+            problems.append(f"tag '{tag}' without a reason; add reason=\"...\"")
+    tabbed = len(cell.tabs) < len(FRAMEWORKS)
+    if cell.text and cell.reason and not set(cell.tags) & TAGS_WITH_REASON:
+        problems.append("a reason for nothing; it belongs on an empty or a tagged cell")
+    if not cell.text and cell.kind == "markdown":
+        problems.append("an empty region; take it out")
+    elif not cell.text and not tabbed:
+        problems.append("an empty cell for all tabs; take it out")
+    elif not cell.text and not cell.reason:
+        problems.append(
+            'an empty cell without a reason; add reason="..." to say why nothing is to do here'
+        )
+    if cell.kind == "code":
+        for offset, line in enumerate(cell.text.splitlines(), start=1):
+            if re.match(r"\s*%|!", line):
+                problems.append(
+                    f"line {offset} of the cell is no Python: '{line.strip()}'; cells are plain "
+                    "Python (```bash .noeval shows a command without running it)"
+                )
+    return problems
+
+
+def _check_groups(path: str, cells: list[Cell], problems: list[str]) -> None:
+    """Adjacent tabbed code cells form groups, each of which covers every framework once."""
+    group: list[Cell] = []
+    covered: list[str] = []
+
+    def close(reason: str) -> None:
+        missing = ", ".join(name for name in FRAMEWORKS if name not in covered)
+        start = place(path, group[0].number, group[0].line)
+        problems.append(
+            f"{start}: this tabbed group {reason}{missing}; write the cell, or an empty one with "
+            'reason="..." if there is nothing to do'
+        )
+        group.clear()
+        covered.clear()
+
+    for cell in cells:
+        tabbed = len(cell.tabs) < len(FRAMEWORKS)
+        if tabbed and cell.kind == "markdown":
+            continue  # prose for one tab stands where it likes
+        if tabbed and not cell.tabs:
+            return  # an unknown tab is reported already
+        if group and not tabbed:
+            close("leaves out ")
+        if not tabbed:
+            continue
+        again = [name for name in cell.tabs if name in covered]
+        if again:
+            close(f"has {again[0]} again in cell {cell.number} before ")
+        group.append(cell)
+        covered += cell.tabs
+        if len(covered) == len(FRAMEWORKS):
+            group.clear()
+            covered.clear()
+    if group:
+        close("leaves out ")
+
+
+def _with_ids(chapter: str, cells: list[Cell]) -> list[Cell]:
+    """Ids from chapter, kind, tabs and text (and a counter for repeats), so that an edit of one
+    cell changes one id."""
+    seen: Counter[str] = Counter()
+    result = []
+    for cell in cells:
+        key = "\0".join([chapter, cell.kind, ",".join(cell.tabs), cell.text])
+        seen[key] += 1
+        digest = hashlib.sha256(f"{key}\0{seen[key]}".encode()).hexdigest()
+        result.append(replace(cell, id=digest[:12]))
+    return result

@@ -1,0 +1,90 @@
+"""Splits a chapter into one notebook a framework."""
+
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from tabbook.project import Project, write
+from tabbook.source import Cell, Chapter
+
+LINK = re.compile(r'(\]\(|\bsrc="|\bhref=")([^)\s"]+)')
+CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$)", re.DOTALL)
+
+
+def notebook(chapter: Chapter, framework: str) -> nbformat.NotebookNode:
+    """The notebook of a chapter in one framework, without outputs."""
+    cells = []
+    for cell in chapter.tab(framework):
+        metadata = {"tags": list(cell.tags)} if cell.tags else {}
+        if cell.reason:
+            metadata["reason"] = cell.reason
+        if cell.kind == "code":
+            cells.append(new_code_cell(cell.text, id=cell.id, metadata=metadata))
+        else:
+            cells.append(new_markdown_cell(relink(cell.text), id=cell.id))
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
+        "tabbook": {"framework": framework, "source": f"{chapter.name}.md"},
+    }
+    return new_notebook(cells=cells, metadata=metadata)
+
+
+def relink(text: str) -> str:
+    """Links of a source in notebooks/ as they must read one folder deeper.
+
+    `05_x.md` becomes `05_x.ipynb`, the same framework's notebook; other relative links get `../`.
+    """
+
+    def deeper(match: re.Match) -> str:
+        target = match[2]
+        if _is_outside(target):
+            return match[0]
+        path, mark, anchor = target.partition("#")
+        if re.fullmatch(r"\d\d_\w+\.md", path):
+            return f"{match[1]}{path[:-3]}.ipynb{mark}{anchor}"
+        return f"{match[1]}../{target}"
+
+    parts = CODE_OR_MATHS.split(text)
+    parts[::2] = [LINK.sub(deeper, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def links(cell: Cell) -> list[str]:
+    """The files that a prose cell links to, relative to notebooks/."""
+    if cell.kind == "code":
+        return []
+    prose = " ".join(CODE_OR_MATHS.split(cell.text)[::2])
+    targets = [match[2] for match in LINK.finditer(prose)]
+    return [target.partition("#")[0] for target in targets if not _is_outside(target)]
+
+
+def _is_outside(target: str) -> bool:
+    """Whether a link leads to the web or to an anchor of its own page."""
+    return target.startswith(("#", "/")) or re.match(r"[a-z][a-z0-9+.-]*:", target) is not None
+
+
+def keep_outputs(new: nbformat.NotebookNode, path: Path) -> None:
+    """Give the cells whose id the notebook at `path` knows their stored outputs and counts."""
+    if not path.is_file():
+        return
+    stored = {cell.get("id"): cell for cell in nbformat.read(path, as_version=4).cells}
+    for cell in new.cells:
+        old = stored.get(cell.id)
+        if cell.cell_type == "code" and old is not None and old.source == cell.source:
+            cell.outputs = old.get("outputs", [])
+            cell.execution_count = old.get("execution_count")
+
+
+def split(project: Project, chapter: Chapter, framework: str) -> bool:
+    """Write a chapter's notebook for one framework, keeping the outputs of unchanged cells.
+
+    Returns:
+        Whether the file changed.
+    """
+    path = project.notebook(chapter.name, framework)
+    new = notebook(chapter, framework)
+    keep_outputs(new, path)
+    return write(path, nbformat.writes(new) + "\n")
