@@ -1,0 +1,225 @@
+"""What the tests need to know about a framework: how to make, read and differentiate its arrays.
+
+One small class per framework, with one interface, so that a test body is written once and looped
+over all of them (the idea is einops'). None is imported before it is asked for. The environment
+variable FRAMEWORK (pytorch, mxnet, jax or tensorflow) narrows the loop to one.
+"""
+
+import contextlib
+import functools
+import importlib
+import os
+
+import numpy as np
+
+
+class Framework:
+    """One framework, as the tests see it.
+
+    Attributes:
+        name: tab, folder and value of FRAMEWORK, e.g. "pytorch".
+        library: the module of `d2l_ext` for it, e.g. "torch".
+    """
+
+    name = None
+    library = None
+
+    def __repr__(self):
+        return self.name
+
+    @property
+    def d2l(self):
+        """The generated module, `d2l_ext.torch` and so on."""
+        return importlib.import_module(f"d2l_ext.{self.library}")
+
+    def array(self, values, dtype=None):
+        """Make a native array.
+
+        Args:
+            values: anything that `numpy.asarray` takes.
+            dtype: name of a type, "bfloat16" too; None keeps that of `values`.
+        """
+        raise NotImplementedError
+
+    def numpy(self, array):
+        """Copy a native array into a NumPy one; bfloat16, which NumPy lacks, becomes float32."""
+        raise NotImplementedError
+
+    def dtype(self, array):
+        """Name of a native array's type, e.g. "float32"."""
+        raise NotImplementedError
+
+    def is_native(self, value):
+        """Tell whether a value is one of the framework's own arrays."""
+        raise NotImplementedError
+
+    def grad(self, function, *inputs):
+        """Differentiate the sum of a function's result.
+
+        Args:
+            function: takes native arrays, returns one native array.
+            inputs: NumPy or native floating-point arrays.
+
+        Returns:
+            List of NumPy arrays, the gradient for each input.
+        """
+        raise NotImplementedError
+
+    def float64(self):
+        """Context in which 64-bit numbers stay 64-bit numbers."""
+        return contextlib.nullcontext()
+
+
+class PyTorch(Framework):
+    name = "pytorch"
+    library = "torch"
+
+    @functools.cached_property
+    def torch(self):
+        return importlib.import_module("torch")
+
+    def array(self, values, dtype=None):
+        array = values if self.is_native(values) else self.torch.tensor(np.asarray(values))
+        return array if dtype is None else array.to(getattr(self.torch, dtype))
+
+    def numpy(self, array):
+        array = array.detach().cpu()
+        return (array.float() if array.dtype == self.torch.bfloat16 else array).numpy().copy()
+
+    def dtype(self, array):
+        return str(array.dtype).removeprefix("torch.")
+
+    def is_native(self, value):
+        return isinstance(value, self.torch.Tensor)
+
+    def grad(self, function, *inputs):
+        inputs = [self.array(x).detach().clone().requires_grad_() for x in inputs]
+        function(*inputs).sum().backward()
+        return [self.numpy(x.grad) for x in inputs]
+
+
+class MXNet(Framework):
+    name = "mxnet"
+    library = "mxnet"
+
+    @functools.cached_property
+    def mxnet(self):
+        from d2l_ext import compat
+
+        mxnet = compat.import_mxnet()
+        mxnet.npx.set_np()
+        return mxnet
+
+    def array(self, values, dtype=None):
+        if self.is_native(values):
+            return values if dtype is None else values.astype(dtype)
+        values = np.asarray(values)
+        return self.mxnet.np.array(values, dtype=dtype or values.dtype)
+
+    def numpy(self, array):
+        return array.asnumpy()
+
+    def dtype(self, array):
+        return np.dtype(array.dtype).name
+
+    def is_native(self, value):
+        return isinstance(value, self.mxnet.np.ndarray)
+
+    def grad(self, function, *inputs):
+        inputs = [self.array(x).copy() for x in inputs]
+        for x in inputs:
+            x.attach_grad()
+        with self.mxnet.autograd.record():
+            result = function(*inputs).sum()
+        result.backward()
+        return [self.numpy(x.grad) for x in inputs]
+
+
+class JAX(Framework):
+    name = "jax"
+    library = "jax"
+
+    @functools.cached_property
+    def jax(self):
+        return importlib.import_module("jax")
+
+    def array(self, values, dtype=None):
+        return self.jax.numpy.asarray(values, dtype=dtype)
+
+    def numpy(self, array):
+        array = array.astype("float32") if self.dtype(array) == "bfloat16" else array
+        return np.array(array)
+
+    def dtype(self, array):
+        return array.dtype.name
+
+    def is_native(self, value):
+        return isinstance(value, self.jax.Array)
+
+    def grad(self, function, *inputs):
+        inputs = [self.array(x) for x in inputs]
+        gradient = self.jax.grad(
+            lambda *xs: function(*xs).sum(), argnums=tuple(range(len(inputs)))
+        )
+        return [self.numpy(g) for g in gradient(*inputs)]
+
+    def float64(self):
+        return self.jax.enable_x64(True)
+
+
+class TensorFlow(Framework):
+    name = "tensorflow"
+    library = "tensorflow"
+
+    @functools.cached_property
+    def tensorflow(self):
+        return importlib.import_module("tensorflow")
+
+    def array(self, values, dtype=None):
+        array = self.tensorflow.convert_to_tensor(values)
+        return array if dtype is None else self.tensorflow.cast(array, dtype)
+
+    def numpy(self, array):
+        array = self.tensorflow.convert_to_tensor(array)
+        if array.dtype == self.tensorflow.bfloat16:
+            array = self.tensorflow.cast(array, "float32")
+        return np.array(array)
+
+    def dtype(self, array):
+        return array.dtype.name
+
+    def is_native(self, value):
+        return isinstance(value, self.tensorflow.Tensor)
+
+    def grad(self, function, *inputs):
+        inputs = [self.array(x) for x in inputs]
+        with self.tensorflow.GradientTape() as tape:
+            tape.watch(inputs)
+            result = self.tensorflow.reduce_sum(function(*inputs))
+        gradients = tape.gradient(result, inputs, unconnected_gradients="zero")
+        return [self.numpy(g) for g in gradients]
+
+
+FRAMEWORKS = {kind.name: kind() for kind in (PyTorch, MXNet, JAX, TensorFlow)}
+
+
+def under_test(requested):
+    """Choose the frameworks to test.
+
+    Args:
+        requested: value of the environment variable FRAMEWORK, or "" for all four.
+
+    Returns:
+        List of `Framework`.
+
+    Raises:
+        ValueError: if `requested` names no framework.
+    """
+    if not requested:
+        return list(FRAMEWORKS.values())
+    if requested not in FRAMEWORKS:
+        raise ValueError(f"FRAMEWORK={requested}: it must be one of {', '.join(FRAMEWORKS)}")
+    return [FRAMEWORKS[requested]]
+
+
+UNDER_TEST = under_test(os.environ.get("FRAMEWORK", ""))
