@@ -1,4 +1,4 @@
-"""The command line: `python -m tabbook build | execute | check | new`."""
+"""The command line: `python -m tabbook build | execute | check | format | new`."""
 
 import argparse
 import ast
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(problem, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; every notebook is as it was or complete", file=sys.stderr)
+        print("interrupted; every notebook is as it was", file=sys.stderr)
         return 130
 
 
@@ -32,9 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     parser = argparse.ArgumentParser(prog="python -m tabbook", description=main.__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    narrow = argparse.ArgumentParser(add_help=False)
+    chapter = argparse.ArgumentParser(add_help=False)
+    chapter.add_argument("--chapter", action="append", default=[], metavar="NN")
+    narrow = argparse.ArgumentParser(add_help=False, parents=[chapter])
     narrow.add_argument("--framework", action="append", default=[], choices=list(FRAMEWORKS))
-    narrow.add_argument("--chapter", action="append", default=[], metavar="NN")
 
     build = commands.add_parser(
         "build", parents=[narrow], help="split chapters into notebooks; collect #@save"
@@ -52,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="compare derived files with their sources")
     check.set_defaults(run=_check)
+
+    form = commands.add_parser("format", parents=[chapter], help="format the chapters' code cells")
+    form.set_defaults(run=_format)
 
     new = commands.add_parser("new", help="start a chapter")
     new.add_argument("name", help="such as 07_global_attention")
@@ -118,6 +122,15 @@ def _check(project: Project, options: argparse.Namespace) -> int:
     if not problems:
         print("derived files are what the sources give")
     return 1 if problems else 0
+
+
+def _format(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import source, style
+
+    for chapter in source.read_all(project, options.chapter):
+        if style.reformat(project, chapter):
+            print(chapter.path)
+    return 0
 
 
 def _new(project: Project, options: argparse.Namespace) -> int:

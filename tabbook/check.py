@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import nbformat
 
-from tabbook import collect, split
+from tabbook import collect, split, style
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 from tabbook.source import Chapter, read_all
 
-CODE_WIDTH = 79
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/])/(?:home|Users|root|tmp|private|work|mnt|opt|usr|var|content)/[\w.\-/]+"
     r"|\b[A-Z]:\\\\?\w[\w.\\-]+"
@@ -54,13 +53,15 @@ def check(project: Project) -> list[str]:
 def _check_source(project: Project, chapter: Chapter) -> Iterator[str]:
     """What is wrong with a chapter that could be split all the same."""
     for cell in chapter.cells:
-        for number, line in enumerate(cell.text.splitlines(), start=1):
-            if cell.kind == "code" and len(line) > CODE_WIDTH:
-                where = chapter.where(cell, number)
-                yield f"{where}: {len(line)} columns of code; break the line at {CODE_WIDTH}"
         for target in split.links(cell):
             if not (project.notebooks / target).exists():
                 yield f"{chapter.where(cell)}: link to '{target}', which is not there; mend it"
+    for cell, _ in style.unformatted(project, chapter):
+        yield f"{chapter.where(cell)}: not formatted; run 'python -m tabbook format'"
+    found = [
+        problem for framework in FRAMEWORKS for problem in style.lint(project, chapter, framework)
+    ]
+    yield from dict.fromkeys(found)  # a cell for all tabs would repeat its problem
     for framework in FRAMEWORKS.values():
         imported = _generated_imports(chapter, framework.name)
         wanted = f"from d2l_ext import {framework.module} as d2l"

@@ -3,15 +3,14 @@
 import ast
 import builtins
 import io
-import subprocess
 import symtable
-import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tabbook.project import FRAMEWORKS, Framework, Project, TabbookError
 from tabbook.source import Cell, Chapter
+from tabbook.style import ruff
 
 KNOWN_EVERYWHERE = set(dir(builtins)) | {"__name__", "__file__"}
 BOOK = "d2l"  # the name by which a chapter calls the library
@@ -343,22 +342,14 @@ def _module(project: Project, library: Library) -> str:
         f'"""What the chapters save for {framework.label}; other names come from the d2l book.\n\n'
         f"Generated from notebooks/*.md, tab {framework.name}. To change a block, edit the\n"
         'chapter that it names, then run `python -m tabbook build`.\n"""\n\n'
-        + "\n".join([*imports, "from d2l_ext import compat"])
+        "from d2l_ext import compat\n\n"
+        f'compat.prepare("{framework.module}")\n\n'
+        + "\n".join(imports)
         + f"\n\n__all__ = [\n{listed}]\n\n\n"
         + "\n\n".join(library.blocks)
         + f'\n\n__getattr__ = compat.fall_through("{framework.module}")\n'
     )
     name = project.relative(project.library(framework.name))
-    text = _ruff(project, text, "check", "--select=I,RUF022", "--fix", f"--stdin-filename={name}")
-    return _ruff(project, text, "format", f"--stdin-filename={name}")
-
-
-def _ruff(project: Project, text: str, *arguments: str) -> str:
-    """`text` as ruff, with the project's configuration, hands it back."""
-    command = [sys.executable, "-m", "ruff", *arguments, "--quiet", "-"]
-    done = subprocess.run(
-        command, input=text, capture_output=True, text=True, encoding="utf-8", cwd=project.root
-    )
-    if done.returncode:
-        raise TabbookError(f"{' '.join(command[1:])} failed: {done.stderr.strip()}")
-    return done.stdout
+    alone = ["--isolated", "--line-length=99"]
+    text = ruff(project, text, name, "check", *alone, "--select=I,RUF022", "--fix")
+    return ruff(project, text, name, "format", *alone)

@@ -119,7 +119,7 @@ def execute(
 
     Raises:
         TabbookError: a parameter is unknown, or lacks `out`.
-        KeyboardInterrupt: from the user; kernels are gone, no notebook was half written.
+        KeyboardInterrupt: from the user; the kernels are gone and nothing was written.
     """
     if parameters and out is None:
         raise TabbookError("--parameter needs --out: the committed notebooks hold the defaults")
@@ -137,7 +137,10 @@ def execute(
         names = ", ".join(sorted(unused))
         raise TabbookError(f"no chosen chapter has a parameter '{names}' (cell tagged parameters)")
     environment = kernel_environment(project.root, jobs)
-    _run_all(runs, environment, jobs, timeout, keep_failed=out is not None)
+    _run_all(runs, environment, jobs, timeout)
+    for run in runs:
+        if out is not None or not run.error:
+            write(run.path, nbformat.writes(run.notebook) + "\n")
     print(table(runs))
     if not parameters:
         _store_timings(project, runs)
@@ -169,15 +172,11 @@ def inject(notebook: nbformat.NotebookNode, parameters: dict[str, object]) -> se
     return set()
 
 
-def _run_all(
-    runs: list[Run], environment: dict[str, str], jobs: int, timeout: int, *, keep_failed: bool
-) -> None:
+def _run_all(runs: list[Run], environment: dict[str, str], jobs: int, timeout: int) -> None:
     """Execute `runs`, `jobs` at a time, with a line of progress every few seconds."""
     stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {
-            pool.submit(_run, run, environment, timeout, stop, keep_failed): run for run in runs
-        }
+        futures = {pool.submit(_run, run, environment, timeout, stop): run for run in runs}
         waiting = set(futures)
         try:
             while waiting:
@@ -208,10 +207,8 @@ def _kill(run: Run) -> None:
         os.killpg(process.pid, signal.SIGKILL)  # jupyter_client gives a kernel its own group
 
 
-def _run(
-    run: Run, environment: dict[str, str], timeout: int, stop: threading.Event, keep_failed: bool
-) -> None:
-    """Execute one notebook and write it."""
+def _run(run: Run, environment: dict[str, str], timeout: int, stop: threading.Event) -> None:
+    """Execute one notebook in a kernel of its own."""
     if stop.is_set():
         return
 
@@ -244,8 +241,6 @@ def _run(
             run.error = f"the kernel died in code cell {run.cell}: {error}\n{log.read()}"
     run.notebook.metadata = metadata  # without the kernel's Python version
     run.seconds = time.monotonic() - run.started
-    if not stop.is_set() and (keep_failed or not run.error):
-        write(run.path, nbformat.writes(run.notebook) + "\n")
 
 
 def _explain(run: Run) -> str:

@@ -1,0 +1,80 @@
+"""Holds the chapters' code to ruff's rules, 79 columns wide, and formats it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tabbook import split
+from tabbook.project import Project, TabbookError, write
+from tabbook.source import Cell, Chapter
+
+WIDTH = "--line-length=79"
+
+
+def ruff(project: Project, text: str, name: str, *arguments: str) -> str:
+    """What ruff prints about a file of that name and text.
+
+    Raises:
+        TabbookError: ruff can't read it, or is not installed.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        *arguments,
+        "--quiet",
+        f"--stdin-filename={name}",
+        "-",
+    ]
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, encoding="utf-8", cwd=project.root
+    )
+    if done.returncode:
+        raise TabbookError(f"{' '.join(command[1:])} failed on {name}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def lint(project: Project, chapter: Chapter, framework: str) -> Iterator[str]:
+    """What ruff, with the project's rules, finds in a tab of a chapter.
+
+    The imports' order is left alone: the library goes first, for it makes MXNet importable.
+    """
+    notebook = nbformat.writes(split.notebook(chapter, framework))
+    name = f"notebooks/{framework}/{chapter.name}.ipynb"
+    options = ["--ignore=I", WIDTH, "--output-format=json", "--exit-zero"]
+    for found in json.loads(ruff(project, notebook, name, "check", *options)):
+        if found["code"] == "F401" and "`d2l_ext." in found["message"]:
+            continue  # every tab imports its library, needed or not
+        cell = chapter.tab(framework)[found["cell"] - 1]
+        where = chapter.where(cell, found["location"]["row"])
+        yield f"{where}: {found['code']} {found['message']} (ruff)"
+
+
+def unformatted(project: Project, chapter: Chapter) -> Iterator[tuple[Cell, str]]:
+    """The code cells that ruff would write otherwise, each with ruff's text."""
+    cells = [cell for cell in chapter.cells if cell.kind == "code"]
+    spaced = [new_code_cell(cell.text.replace("#@save", "# @save")) for cell in cells]
+    text = nbformat.writes(new_notebook(cells=spaced))
+    text = ruff(project, text, f"notebooks/{chapter.name}.ipynb", "format", WIDTH)
+    for cell, result in zip(cells, nbformat.reads(text, as_version=4).cells, strict=True):
+        wanted = result.source.replace("# @save", "#@save")
+        if wanted != cell.text:
+            yield cell, wanted
+
+
+def reformat(project: Project, chapter: Chapter) -> bool:
+    """Format the code cells in a chapter's source.
+
+    Returns:
+        Whether the file changed.
+    """
+    path = project.source(chapter.name)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for cell, text in reversed(list(unformatted(project, chapter))):
+        first = cell.line - 1
+        lines[first : first + len(cell.text.splitlines())] = text.splitlines()
+    return write(path, "\n".join(lines) + "\n")
