@@ -1,0 +1,121 @@
+# Every target first sets up in .venv what it needs, so each works alone in a clean clone.
+# `make` lists them. Three variables narrow them:
+#
+#     FRAMEWORK=jax      pytorch, mxnet, jax or tensorflow; only that one is installed
+#     CHAPTER=05         one chapter, by its number
+#     CORPUS=file.txt    (run) train on this file of source<TAB>target lines
+#
+# PYTHON=python3.12 chooses the Python that makes .venv.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+ALL := pytorch mxnet jax tensorflow
+ifneq ($(filter-out $(ALL),$(FRAMEWORK)),)
+    $(error FRAMEWORK=$(FRAMEWORK): it must be one of $(ALL))
+endif
+FRAMEWORKS := $(or $(FRAMEWORK),$(ALL))
+NARROW := $(FRAMEWORK:%=--framework %) $(CHAPTER:%=--chapter %)
+
+# The tests read FRAMEWORK; TensorFlow's start-up log is of no use to readers.
+export FRAMEWORK
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+PY := .venv/bin/python
+# pip, without its line for everything that is there already
+INSTALL = install() { \
+    $(PY) -m pip --disable-pip-version-check install "$$@" \
+    | { grep --line-buffered -v '^Requirement already satisfied' || true; }; }; install
+
+# --- Set-up ---------------------------------------------------------------------------------------
+# A stamp in .venv says that a requirement file has been installed as it is now.
+
+STAMPS := .venv/.stamps
+PINS := requirements/base.txt requirements/constraints.txt
+READ := $(STAMPS)/project $(FRAMEWORKS:%=$(STAMPS)/%)
+WRITE := $(STAMPS)/project $(STAMPS)/test
+
+$(STAMPS)/venv:
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	    if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	        2>/dev/null; then break; fi; \
+	    echo "$$python is not Python 3.11, 3.12 or 3.13" >&2; python=; \
+	done; \
+	[ -n "$$python" ] || { echo "no suitable Python: install one, or name it: make" \
+	    "PYTHON=/path/to/python3.12" >&2; exit 1; }; \
+	echo "== .venv with $$("$$python" --version)"; \
+	"$$python" -m venv .venv
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/base: $(STAMPS)/venv requirements/no-deps.txt $(PINS)
+	@echo "== requirements/base.txt"
+	@$(INSTALL) -r requirements/base.txt
+	@$(INSTALL) --no-deps -r requirements/no-deps.txt
+	@touch $@
+
+$(STAMPS)/project: $(STAMPS)/base pyproject.toml
+	@$(INSTALL) --no-deps -e .
+	@touch $@
+
+$(STAMPS)/%: requirements/%.txt $(STAMPS)/base
+	@echo "== $<"
+	@$(INSTALL) -r $<
+	@touch $@
+
+$(STAMPS)/mxnet: requirements/mxnet.txt requirements/mxnet-no-deps.txt $(STAMPS)/base
+	@echo "== $<"
+	@$(INSTALL) -r $<
+	@$(INSTALL) --no-deps -r requirements/mxnet-no-deps.txt
+	@touch $@
+
+# --- For readers ----------------------------------------------------------------------------------
+
+.PHONY: help run lab test
+help: ## list the targets (default)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r target does; do \
+	    printf '  make %-16s%s\n' "$$target" "$$does"; done
+	@echo
+	@sed -n '/^#     [A-Z]*=/s/^#   //p' Makefile
+
+run: $(READ) ## run every chapter in every framework, into build/run
+	$(PY) -m tabbook execute --out build/run $(NARROW) $(if $(CORPUS),--parameter CORPUS='$(CORPUS)')
+
+lab: $(READ) ## open JupyterLab on the notebooks
+	$(PY) -m jupyterlab notebooks
+
+test: lint check test-code test-notebooks ## run all tests
+
+# --- For authors ----------------------------------------------------------------------------------
+
+.PHONY: build notebooks check lint test-code test-notebooks figures check-versions clean
+build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
+	$(PY) -m tabbook build
+
+notebooks: build $(READ) ## build, and run the notebooks in place: what gets committed
+	$(PY) -m tabbook execute $(NARROW)
+
+check: $(WRITE) ## compare the derived files with their sources
+	$(PY) -m tabbook check
+
+lint: $(WRITE) ## ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+test-code: $(READ) $(WRITE) ## the tests in tests/
+	$(PY) -m pytest tests
+
+test-notebooks: $(READ) $(WRITE) ## run the committed notebooks again and compare their outputs
+	$(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadfile \
+	    $(FRAMEWORKS:%=notebooks/%$(CHAPTER:%=/%_*.ipynb))
+
+figures: $(STAMPS)/project ## draw the conceptual figures again (figures/*.py)
+	@for script in figures/*.py; do echo "$$script"; $(PY) "$$script"; done
+
+check-versions: ## test on the other Pythons found (3.11 to 3.13): gigabytes, half an hour
+	python3 tools/check_versions.py $(FRAMEWORK)
+
+clean: ## remove what running and testing has left (not .venv)
+	rm -rf build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name .venv -prune -o -name __pycache__ -exec rm -rf {} +
