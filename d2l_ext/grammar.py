@@ -9,7 +9,7 @@ Here live the lexicon and the rules; corpora.py turns the sentences into a corpu
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 # Persons, in the order in which the verb tables list their forms.
@@ -33,7 +33,7 @@ class Noun:
 
 @dataclass(frozen=True, slots=True)
 class Adjective:
-    """An adjective: French forms (masculine, feminine, and both plurals), place, what it describes."""
+    """An adjective: French forms (masculine, feminine, both plurals), place, what it describes."""
 
     english: str
     french: tuple
@@ -93,20 +93,20 @@ NOUNS = _nouns("""
 """)
 NAMES = (("anna", "anna", True), ("mary", "marie", True), ("paul", "paul", False))
 
-_LIVING = frozenset(("person", "animal"))
-_GOODS = frozenset(("thing", "food", "text"))
-_ALL = _LIVING | _GOODS | {"place"}
+LIVING = frozenset(("person", "animal"))
+GOODS = frozenset(("thing", "food", "text"))
+ANYTHING = LIVING | GOODS | {"place"}
 
 ADJECTIVES = (
-    Adjective("small", ("petit", "petite", "petits", "petites"), _ALL, True),
-    Adjective("big", ("grand", "grande", "grands", "grandes"), _ALL, True),
-    Adjective("old", ("vieux", "vieille", "vieux", "vieilles"), _ALL, True, "vieil"),
-    Adjective("beautiful", ("beau", "belle", "beaux", "belles"), _ALL, True, "bel"),
-    Adjective("young", ("jeune", "jeune", "jeunes", "jeunes"), _LIVING, True),
-    Adjective("red", ("rouge", "rouge", "rouges", "rouges"), _GOODS - {"text"}),
-    Adjective("white", ("blanc", "blanche", "blancs", "blanches"), _ALL - {"person", "text"}),
-    Adjective("happy", ("heureux", "heureuse", "heureux", "heureuses"), _LIVING),
-    Adjective("tired", ("fatigué", "fatiguée", "fatigués", "fatiguées"), _LIVING),
+    Adjective("small", ("petit", "petite", "petits", "petites"), ANYTHING, True),
+    Adjective("big", ("grand", "grande", "grands", "grandes"), ANYTHING, True),
+    Adjective("old", ("vieux", "vieille", "vieux", "vieilles"), ANYTHING, True, "vieil"),
+    Adjective("beautiful", ("beau", "belle", "beaux", "belles"), ANYTHING, True, "bel"),
+    Adjective("young", ("jeune", "jeune", "jeunes", "jeunes"), LIVING, True),
+    Adjective("red", ("rouge", "rouge", "rouges", "rouges"), GOODS - {"text"}),
+    Adjective("white", ("blanc", "blanche", "blancs", "blanches"), ANYTHING - {"person", "text"}),
+    Adjective("happy", ("heureux", "heureuse", "heureux", "heureuses"), LIVING),
+    Adjective("tired", ("fatigué", "fatiguée", "fatigués", "fatiguées"), LIVING),
     Adjective(
         "interesting",
         ("intéressant", "intéressante", "intéressants", "intéressantes"),
@@ -122,27 +122,27 @@ def _verb(english, french, objects=(), subjects=("person",)):
 
 
 INTRANSITIVE = (
-    _verb("sleep sleeps", "dors dort dormons dormez dorment dormir", subjects=_LIVING),
+    _verb("sleep sleeps", "dors dort dormons dormez dorment dormir", subjects=LIVING),
     _verb("sing sings", "chante chante chantons chantez chantent chanter"),
     _verb("work works", "travaille travaille travaillons travaillez travaillent travailler"),
-    _verb("arrive arrives", "arrive arrive arrivons arrivez arrivent arriver", subjects=_LIVING),
+    _verb("arrive arrives", "arrive arrive arrivons arrivez arrivent arriver", subjects=LIVING),
 )
 TRANSITIVE = (
-    _verb("see sees", "vois voit voyons voyez voient voir", _ALL, _LIVING),
-    _verb("love loves", "aime aime aimons aimez aiment aimer", _ALL, _LIVING),
+    _verb("see sees", "vois voit voyons voyez voient voir", ANYTHING, LIVING),
+    _verb("love loves", "aime aime aimons aimez aiment aimer", ANYTHING, LIVING),
     _verb(
-        "look looks for", "cherche cherche cherchons cherchez cherchent chercher", _ALL, _LIVING
+        "look looks for", "cherche cherche cherchons cherchez cherchent chercher", ANYTHING, LIVING
     ),
     _verb("help helps", "aide aide aidons aidez aident aider", ("person",)),
-    _verb("buy buys", "achète achète achetons achetez achètent acheter", _GOODS),
-    _verb("eat eats", "mange mange mangeons mangez mangent manger", ("food",), _LIVING),
+    _verb("buy buys", "achète achète achetons achetez achètent acheter", GOODS),
+    _verb("eat eats", "mange mange mangeons mangez mangent manger", ("food",), LIVING),
     _verb("read reads", "lis lit lisons lisez lisent lire", ("text",)),
 )
-HAVE = _verb("have has", "ai a avons avez ont", _GOODS | {"animal"})
-GIVE = _verb("give gives", "donne donne donnons donnez donnent donner", _GOODS)
+HAVE = _verb("have has", "ai a avons avez ont", GOODS | {"animal"})
+GIVE = _verb("give gives", "donne donne donnons donnez donnent donner", GOODS)
 SPEAK = _verb("speak speaks", "parle parle parlons parlez parlent parler", ("person",))
 THINK = _verb("think thinks", "pense pense pensons pensez pensent penser")
-WANT = _verb("want wants", "veux veut voulons voulez veulent", _GOODS)
+WANT = _verb("want wants", "veux veut voulons voulez veulent", GOODS)
 CAN = _verb("can can", "peux peut pouvons pouvez peuvent")
 MUST = _verb("must must", "dois doit devons devez doivent")
 GO = _verb("go goes", "vais va allons allez vont")
@@ -158,8 +158,7 @@ PRONOUNS = (
     ("we", "nous", None, NOUS, False),
     ("they", "ils", None, ILS, False),
 )
-# Object pronouns: English, French direct object, its form before a vowel, French after 'à',
-# person.
+# Object pronouns: English, French direct object, its form before a vowel, after "à", person.
 OBJECT_PRONOUNS = (
     ("me", "me", "m'", "me", JE),
     ("you", "vous", None, "vous", VOUS),
@@ -208,14 +207,24 @@ class Word:
 
 
 @dataclass(slots=True)
-class NounPhrase:
-    """A noun phrase on both sides, with the features that verbs and adjectives agree with."""
+class Phrase:
+    """Words of both languages, each list in its language's order."""
 
-    english: list
-    french: list
-    person: int
-    feminine: bool
-    kind: str
+    english: list = field(default_factory=list)
+    french: list = field(default_factory=list)
+
+    def add(self, other):
+        self.english += other.english
+        self.french += other.french
+
+
+@dataclass(slots=True)
+class NounPhrase(Phrase):
+    """A noun phrase, with the features that verbs and adjectives agree with."""
+
+    person: int = IL
+    feminine: bool = False
+    kind: str = "person"
 
 
 @cache
@@ -239,25 +248,22 @@ def render_english(words):
     Returns:
         List of tokens, one for each word.
     """
-    tokens = []
-    following = " "
+    tokens = [" "]
     for word in reversed(words):
-        vowel = word.before_vowel is not None and following[0] in ENGLISH_VOWELS
-        following = word.before_vowel if vowel else word.text
-        tokens.append(following)
-    return tokens[::-1]
+        vowel = word.before_vowel is not None and tokens[-1][0] in ENGLISH_VOWELS
+        tokens.append(word.before_vowel if vowel else word.text)
+    return tokens[:0:-1]
 
 
 def render_french(words):
-    """Apply elision ("le arbre" -> "l' arbre", "ma école" -> "mon école") and contraction ("de le"
-    -> "du").
+    """Apply elision ("le arbre" -> "l' arbre", "ma école" -> "mon école") and contraction ("au").
 
     Args:
         words: list of French `Word`s with their links.
 
     Returns:
-        List of tokens and a list of the same length with each token's links. A contraction has
-        those of both of its words.
+        List of tokens, and a list of the same length with the English words that each renders. A
+        contraction renders those of both its words.
     """
     tokens, links = [" "], [()]
     for word in reversed(words):
@@ -266,24 +272,25 @@ def render_french(words):
             tokens[-1] = CONTRACTIONS[word.text, following]
             links[-1] = (*word.links, *links[-1])
             continue
-        text = word.text
-        if (
-            word.before_vowel is not None
-            and following[0] in FRENCH_VOWELS
-            and following not in ASPIRATED
-        ):
-            text = word.before_vowel
-        tokens.append(text)
+        vowel = following[0] in FRENCH_VOWELS and following not in ASPIRATED
+        tokens.append(word.before_vowel if vowel and word.before_vowel else word.text)
         links.append(word.links)
     return tokens[:0:-1], links[:0:-1]
 
 
+def que(link):
+    return Word("que", "qu'", (link,))
+
+
+def de(link):
+    return Word("de", "d'", (link,))
+
+
 class Writer:
-    """Writes random sentences; `room` is the number of English words still wanted in the current one."""
+    """Writes random sentences; `room` is the number of English words still wanted in this one."""
 
     def __init__(self, seed):
-        # Only random() is used: it is the one method whose sequence Python promises never to
-        # change.
+        # Only random() is used: the one method whose sequence Python promises not to change.
         self.random = random.Random(seed).random
         self.room = 0
 
@@ -298,74 +305,84 @@ class Writer:
         self.room -= 1
         return Word(text, before_vowel)
 
-    # Noun phrases -------------------------------------------------------------------------------
+    def translated(self, table):
+        """A random entry of a table of single words, as a phrase."""
+        english, french = self.pick(tuple(table.items()))
+        word = self.word(english)
+        return Phrase([word], [Word(french, None, (word,))])
+
+    # Noun phrases --------------------------------------------------------------------------------
 
     def inflect(self, adjective, feminine, plural, link):
         """The French adjective in its form for this gender and number."""
         before_vowel = None if feminine or plural else adjective.before_vowel
         return Word(adjective.french[feminine + 2 * plural], before_vowel, (link,))
 
-    def determined(self, noun, plural, definite, negated):
-        """Noun, adjectives and determiner; `definite` leaves out 'a', 'some', numbers and 'many'.
+    def adjectives(self, noun, plural):
+        """Up to two adjectives, or one with 'very': English words, and French before and after."""
+        english, before, after = [], [], []
+        if self.room < 5 or not self.chance(0.4):
+            return english, before, after
+        chosen = [self.pick(adjectives_for(noun.kind))]
+        if chosen[0].before_noun and self.room > 6 and self.chance(0.35):
+            second = self.pick(adjectives_for(noun.kind))
+            if not second.before_noun:
+                chosen.append(second)
+        for adjective in chosen:
+            french = before if adjective.before_noun else after
+            if len(chosen) == 1 and self.room > 6 and self.chance(0.25):
+                very = self.word("very")
+                english.append(very)
+                french.append(Word("très", None, (very,)))
+            english.append(self.word(adjective.english))
+            french.append(self.inflect(adjective, noun.feminine, plural, english[-1]))
+        return english, before, after
 
-        Under a negation 'a' and 'any' become 'de', and 'some' is not English.
+    def determiner(self, noun, plural, definite, negated, bare):
+        """A determiner, English word and list of French ones.
+
+        Args:
+            noun: Noun it belongs to.
+            plural: whether the noun is in the plural.
+            definite: leave out 'a', 'some', numbers and 'many'.
+            negated: whether it is the object of a negated verb: then 'a' and 'any' are 'de'.
+            bare: whether no adjective stands before the noun: then 'some' is 'des', else 'de'.
         """
-        english_noun = Word(noun.english[plural])
-        english_adjectives, before, after = [], [], []
-        if self.room > 5 and self.chance(0.4):
-            first = self.pick(adjectives_for(noun.kind))
-            chosen = [first]
-            if first.before_noun and self.room > 7 and self.chance(0.35):
-                second = self.pick(adjectives_for(noun.kind))
-                if not second.before_noun:
-                    chosen.append(second)
-            for adjective in chosen:
-                adverb = []
-                if len(chosen) == 1 and self.room > 7 and self.chance(0.25):
-                    english_adverb = self.word("very")
-                    adverb = [Word("très", None, (english_adverb,))]
-                    english_adjectives.append(english_adverb)
-                english = self.word(adjective.english)
-                english_adjectives.append(english)
-                french = self.inflect(adjective, noun.feminine, plural, english)
-                (before if adjective.before_noun else after).extend([*adverb, french])
-
-        choice = self.random()
-        forms = ARTICLE
-        if definite:
-            choice *= 0.65
-        if choice < 0.35:
-            english = self.word("the")
-        elif choice < 0.45:
-            english = self.word("these" if plural else "this")
-            forms = DEMONSTRATIVE
-        elif choice < 0.65:
-            english = self.word(self.pick(tuple(POSSESSIVES)))
-            forms = POSSESSIVES[english.text]
-        elif not plural:
+        choice = self.random() * (0.65 if definite else 1)
+        if choice < 0.65:
+            if choice < 0.35:
+                english, forms = self.word("the"), ARTICLE
+            elif choice < 0.45:
+                english, forms = self.word("these" if plural else "this"), DEMONSTRATIVE
+            else:
+                english = self.word(self.pick(tuple(POSSESSIVES)))
+                forms = POSSESSIVES[english.text]
+            if plural:
+                return english, [Word(forms[4], None, (english,))]
+            return english, [Word(*forms[2 * noun.feminine :][:2], (english,))]
+        if not plural:
             english = self.word("a", "an")
-            forms = ("de", "d'") * 2 if negated else ("un", None, "une", None)
-        elif choice < 0.85:
+            article = Word("une" if noun.feminine else "un", None, (english,))
+            return english, [de(english) if negated else article]
+        if choice < 0.85:
             english = self.word("any" if negated else "some")
-            partitive = negated or before  # 'je ne vois pas de chats', 'je vois de petits chats'
-            forms = (None,) * 4 + ("de" if partitive else "des",)
-        elif choice < 0.95:
+            article = Word("des", None, (english,))
+            return english, [article if bare and not negated else de(english)]
+        if choice < 0.95:
             english = self.word(self.pick(tuple(NUMBERS)))
-            forms = (None,) * 4 + (NUMBERS[english.text],)
-        else:
-            english = self.word("many")
-            forms = (None,) * 4 + ("de",)
+            return english, [Word(NUMBERS[english.text], None, (english,))]
+        english = self.word("many")
+        return english, [Word("beaucoup", None, (english,)), de(english)]
 
-        if plural:
-            determiner = Word(forms[4], "d'" if forms[4] == "de" else None, (english,))
-        else:
-            determiner = Word(*forms[2 * noun.feminine : 2 * noun.feminine + 2], (english,))
-        many = [Word("beaucoup", None, (english,))] if english.text == "many" else []
-        self.room -= 1  # the noun
-        french_noun = Word(noun.french[plural], None, (english_noun,))
+    def plain_noun_phrase(self, noun, plural, definite=True, negated=False):
+        """Determiner, adjectives and noun: 'a small red car' (une petite voiture rouge)."""
+        self.room -= 1
+        link = Word(noun.english[plural])
+        english, before, after = self.adjectives(noun, plural)
+        determiner, french = self.determiner(noun, plural, definite, negated, bare=not before)
         return NounPhrase(
-            [english, *english_adjectives, english_noun],
-            [*many, determiner, *before, french_noun, *after],
+            [determiner, *english, link],
+            [*french, *before, Word(noun.french[plural], None, (link,)), *after],
             ILS if plural else IL,
             noun.feminine,
             noun.kind,
@@ -374,357 +391,342 @@ class Writer:
     def name(self):
         text, french, feminine = self.pick(NAMES)
         english = self.word(text)
-        return NounPhrase([english], [Word(french, None, (english,))], IL, feminine, "person")
+        return NounPhrase([english], [Word(french, None, (english,))], IL, feminine)
 
     def possessed(self, noun, plural):
-        """'my brother 's red car': la voiture rouge de mon frère."""
+        """'my brother 's red car' (la voiture rouge de mon frère)."""
         if self.chance(0.4):
             owner = self.name()
         else:
-            owner = self.determined(self.pick(nouns_for(("person",))), False, True, False)
+            owner = self.plain_noun_phrase(self.pick(nouns_for(("person",))), plural=False)
         apostrophe = self.word("'s")
-        phrase = self.determined(noun, plural, True, False)
-        # The owner takes the place of the determiner in English; in French the article stands for
-        # it.
-        self.room += 1
-        article = (
-            Word("les", None, (apostrophe,))
-            if plural
-            else Word("la" if noun.feminine else "le", "l'", (apostrophe,))
-        )
+        self.room -= 1
+        link = Word(noun.english[plural])
+        english, before, after = self.adjectives(noun, plural)
+        if plural:
+            article = Word("les", None, (apostrophe,))
+        else:
+            article = Word("la" if noun.feminine else "le", "l'", (apostrophe,))
+        french_noun = Word(noun.french[plural], None, (link,))
         return NounPhrase(
-            [*owner.english, apostrophe, *phrase.english[1:]],
-            [article, *phrase.french[1:], Word("de", "d'", (apostrophe,)), *owner.french],
-            phrase.person,
-            phrase.feminine,
-            phrase.kind,
+            [*owner.english, apostrophe, *english, link],
+            [article, *before, french_noun, *after, de(apostrophe), *owner.french],
+            ILS if plural else IL,
+            noun.feminine,
+            noun.kind,
         )
 
     def noun_phrase(self, kinds, definite=False, negated=False):
-        """A name or a noun with all that may hang on it, for one of these kinds of things."""
+        """A name, or a noun for one of these kinds of things with all that may hang on it.
+
+        No noun has both an owner and a relative clause: 'the sister of the man who is small' would
+        not say who is small, and French has to.
+        """
         if "person" in kinds and self.chance(0.15):
             return self.name()
         noun = self.pick(nouns_for(kinds))
         plural = self.chance(0.4)
         if self.room > 7 and self.chance(0.12):
             return self.possessed(noun, plural)
-        phrase = self.determined(noun, plural, definite, negated)
+        phrase = self.plain_noun_phrase(noun, plural, definite, negated)
         if negated:
             return phrase
         extra = self.random()
         if self.room > 6 and extra < 0.16:
-            self.relative_clause(phrase)
+            phrase.add(self.relative_clause(phrase))
         elif self.room > 8 and definite and extra < 0.24:
-            link = self.word("and")
-            second = self.determined(
-                self.pick(nouns_for((noun.kind,))), self.chance(0.3), True, False
-            )
-            phrase.english += [link, *second.english]
-            phrase.french += [Word("et", None, (link,)), *second.french]
+            second = self.pick(nouns_for((noun.kind,)))
+            second = self.plain_noun_phrase(second, self.chance(0.3))
+            phrase.add(self.translated({"and": "et"}))
+            phrase.add(second)
             phrase.person = ILS
             phrase.feminine = phrase.feminine and second.feminine
         return phrase
 
     def relative_clause(self, phrase):
-        """Append 'who sleeps' (qui dort) or 'that i see' (que je vois) to the phrase."""
-        if phrase.kind in _LIVING and self.chance(0.5):
-            english = self.word("who" if phrase.kind == "person" else "that")
-            subject = NounPhrase([english], [], phrase.person, phrase.feminine, phrase.kind)
-            subject.french = [Word("qui", None, (english,))]
-            clause = self.clause(subject, inner=True)
-        else:
-            verbs = [verb for verb in TRANSITIVE if phrase.kind in verb.objects]
-            english = self.word("that")
-            clause = self.clause(self.subject(2), verb=self.pick(verbs), gap=True, inner=True)
-            clause[0].insert(0, english)
-            clause[1].insert(0, Word("que", "qu'", (english,)))
-        phrase.english += clause[0]
-        phrase.french += clause[1]
+        """'who sleeps' (qui dort) or 'that i see' (que je vois), about this noun phrase."""
+        if phrase.kind in LIVING and self.chance(0.5):
+            pronoun = self.word("who" if phrase.kind == "person" else "that")
+            french = [Word("qui", None, (pronoun,))]
+            features = phrase.person, phrase.feminine, phrase.kind
+            return self.clause(NounPhrase([pronoun], french, *features), inner=True)
+        that = self.word("that")
+        relative = Phrase([that], [que(that)])
+        verb = self.pick([verb for verb in TRANSITIVE if phrase.kind in verb.objects])
+        relative.add(self.clause(self.subject(2), verb, gap=True, inner=True))
+        return relative
 
-    def subject(self, need=3, animals=True):
-        """A pronoun, or a noun phrase where there is room for one and for `need` words behind it."""
+    def subject(self, need=3):
+        """A pronoun, or a noun phrase if there is room for one and for `need` words after it."""
         if self.room < need + 2 or self.chance(0.4):
-            english_text, french, before_vowel, person, feminine = self.pick(PRONOUNS)
-            english = self.word(english_text)
-            word = Word(french, before_vowel, (english,))
-            return NounPhrase([english], [word], person, feminine, "person")
-        kinds = ("person", "animal") if animals and self.chance(0.35) else ("person",)
+            text, french, before_vowel, person, feminine = self.pick(PRONOUNS)
+            english = self.word(text)
+            return NounPhrase(
+                [english], [Word(french, before_vowel, (english,))], person, feminine
+            )
+        kinds = ("person", "animal") if self.chance(0.35) else ("person",)
         return self.noun_phrase(kinds, definite=self.chance(0.8))
 
-    # Clauses ------------------------------------------------------------------------------------
+    # Clauses -------------------------------------------------------------------------------------
 
     def clause(self, subject, verb=None, question=None, gap=False, inner=False):
-        """One clause: English words and French words.
+        """One clause.
 
         Args:
             subject: NounPhrase.
-            verb: Verb to use, or None to pick one that suits the subject and the room left.
-            question: English words that open a question ([] for a yes-or-no question), or None.
+            verb: Verb, or None for one that suits the subject and the room left, or for 'be'.
+            question: Phrase that opens a question (empty if it asks for yes or no), or None.
             gap: whether the object is missing, having moved to the front ('that i see').
-            inner: whether this is a relative clause, which stays simpler.
+            inner: whether this is a relative clause, which has no adverbials.
+
+        Returns:
+            Phrase.
         """
         if verb is None:
             if self.chance(0.2):
                 return self.description(subject, question)
             verb = self.main_verb(subject, question)
         self.room -= 1
-        spare = self.room - (0 if gap or verb in INTRANSITIVE else 2)  # keep room for the object
+        spare = self.room - (0 if gap or verb in INTRANSITIVE else 2)  # what the object leaves
         negated = verb is not THINK and spare > 1 and self.chance(0.25)
         mode = None
         if verb not in (THINK, HAVE, WANT) and spare > 2 and self.chance(0.35):
             mode = self.pick((CAN, MUST, WANT, GO))
-        before, after = ([], []), ([], [])  # object pronoun, other complements
+        pronoun, complement = Phrase(), Phrase()
         if not gap:
-            before, after = self.complements(verb, subject, negated)
+            pronoun, complement = self.complements(verb, subject, negated)
+        frequent = mode is not GO and not inner and self.room > 3
+        auxiliary, rest, finite, infinitive = self.verb_group(
+            verb, mode, subject.person, supported=negated or question is not None
+        )
+        clause = self.assemble(
+            subject,
+            auxiliary,
+            [*([] if infinitive else pronoun.french), finite],
+            negated,
+            frequent,
+            question,
+        )
+        clause.english += rest + pronoun.english
+        if infinitive:
+            clause.french += [*pronoun.french, infinitive]
+        clause.add(complement)
+        if not (gap or inner or (question and question.english)):
+            self.adverbials(clause, tomorrow=mode is GO)
+        return clause
 
-        third = subject.person == IL
+    def verb_group(self, verb, mode, person, supported):
+        """Conjugate a verb in both languages.
+
+        Args:
+            verb: Verb.
+            mode: the Verb that governs it (CAN, MUST, WANT or GO), or None.
+            person: index of the subject's person.
+            supported: whether English needs 'do', for a negation or a question.
+
+        Returns:
+            English auxiliary or None, the list of the other English words, the finite French verb,
+            and the French infinitive or None.
+        """
+        third = person == IL
         base, third_form, particle = verb.english
-        main = Word(base)
-        rest = [main]
-        if particle is not None:
-            rest.append(self.word(particle))
-        verb_links = tuple(rest)
-        if mode is None:
-            finite_links = verb_links
-            finite_french = verb.french[subject.person]
-            infinitive = []
-        else:
-            finite_french = mode.french[subject.person]
-            infinitive = [Word(verb.french[INFINITIVE], None, verb_links)]
+        words = [Word(base), *([self.word(particle)] if particle else [])]
+        finite, infinitive = Word(verb.french[person], None, tuple(words)), None
+        if mode is not None:
+            infinitive = Word(verb.french[INFINITIVE], None, tuple(words))
+            finite = Word(mode.french[person])
         auxiliary = None
         if mode in (CAN, MUST):
             auxiliary = self.word(mode.english[0])
-            finite_links = (auxiliary,)
+            finite.links = (auxiliary,)
         elif mode is GO:
-            auxiliary = self.word(BE_ENGLISH[subject.person])
-            going = self.word("going")
-            finite_links = (auxiliary, going)
-            rest = [going, self.word("to"), *rest]
+            auxiliary = self.word(BE_ENGLISH[person])
+            words = [self.word("going"), self.word("to"), *words]
+            finite.links = (auxiliary, words[0])
         else:
             if mode is WANT:
-                finite = self.word("want")
-                finite_links = (finite,)
-                rest = [finite, self.word("to"), *rest]
-            if negated or question is not None:
+                base, third_form, _ = WANT.english
+                words = [self.word(base), self.word("to"), *words]
+                finite.links = (words[0],)
+            if supported:
                 auxiliary = self.word("does" if third else "do")
             elif third:
-                rest[0].text = third_form if mode is None else WANT.english[1]
+                words[0].text = third_form
+        return auxiliary, words, finite, infinitive
 
-        frequency = None
-        if mode is not GO and not inner and self.room > 3 and self.chance(0.15):
-            frequency = self.word(self.pick(tuple(FREQUENCY)))
-        finite = Word(finite_french, None, finite_links)
-        english, french = self.assemble(
-            subject,
-            auxiliary,
-            finite,
-            negated,
-            frequency,
-            question,
-            () if infinitive else before[1],
-        )
-        english += rest + before[0] + after[0]
-        french += (before[1] if infinitive else []) + infinitive + after[1]
-        if not gap and not inner and not question:
-            self.adverbials(english, french, tomorrow=mode is GO)
-        return english, french
+    def assemble(self, subject, auxiliary, finite, negated, frequent, question):
+        """Put subject, auxiliary, negation and adverb in each language's order.
+
+        Args:
+            subject: NounPhrase.
+            auxiliary: English Word or None.
+            finite: the French verb, behind its object pronoun if it has one.
+            negated: whether to negate.
+            frequent: whether 'often' or 'always' may be added.
+            question: Phrase that opens a question, or None.
+
+        Returns:
+            Phrase, up to the adverb.
+        """
+        clause = Phrase()
+        if question is not None:
+            clause.add(question)
+            clause.english.append(auxiliary)
+            clause.french += [Word("est-ce", None, (auxiliary,)), que(auxiliary)]
+        clause.add(subject)
+        if question is None and auxiliary is not None:
+            clause.english.append(auxiliary)
+        if negated:
+            link = self.word("not")
+            clause.english.append(link)
+            finite = [Word("ne", "n'", (link,)), *finite, Word("pas", None, (link,))]
+        clause.french += finite
+        if frequent and self.chance(0.15):
+            clause.add(self.translated(FREQUENCY))
+        return clause
 
     def description(self, subject, question):
-        """'the girl is not very tired': la fille n'est pas très fatiguée."""
-        adjective = self.pick(adjectives_for(subject.kind))
+        """'the girl is not very tired' (la fille n'est pas très fatiguée)."""
         self.room -= 1
         auxiliary = self.word(BE_ENGLISH[subject.person])
         negated = self.room > 1 and self.chance(0.25)
-        frequency = None
-        if self.room > 3 and self.chance(0.15):
-            frequency = self.word(self.pick(tuple(FREQUENCY)))
         finite = Word(BE_FRENCH[subject.person], None, (auxiliary,))
-        english, french = self.assemble(
-            subject, auxiliary, finite, negated, frequency, question, ()
-        )
+        clause = self.assemble(subject, auxiliary, [finite], negated, self.room > 3, question)
         if self.room > 2 and self.chance(0.3):
-            very = self.word("very")
-            english.append(very)
-            french.append(Word("très", None, (very,)))
+            clause.add(self.translated({"very": "très"}))
+        adjective = self.pick(adjectives_for(subject.kind))
         word = Word(adjective.english)
-        english.append(word)
         plural = subject.person in (NOUS, VOUS, ILS)
-        french.append(self.inflect(adjective, subject.feminine, plural, word))
-        return english, french
-
-    def assemble(self, subject, auxiliary, finite, negated, frequency, question, pronoun):
-        """Put subject, finite verb, negation and adverb in each language's order."""
-        english, french = [], []
-        if question is not None:
-            english += question
-            french += [Word("est-ce", None, (auxiliary,)), Word("que", "qu'", (auxiliary,))]
-            english.append(auxiliary)
-        english += subject.english
-        french += subject.french
-        if auxiliary is not None and question is None:
-            english.append(auxiliary)
-        if negated:
-            link = self.word("not")
-            english.append(link)
-            french += [Word("ne", "n'", (link,)), *pronoun, finite, Word("pas", None, (link,))]
-        else:
-            french += [*pronoun, finite]
-        if frequency is not None:
-            english.append(frequency)
-            french.append(Word(FREQUENCY[frequency.text], None, (frequency,)))
-        return english, french
+        clause.english.append(word)
+        clause.french.append(self.inflect(adjective, subject.feminine, plural, word))
+        return clause
 
     def main_verb(self, subject, question):
-        """A verb that this subject can do and that has room for its object."""
-        person = subject.kind == "person"
+        """A verb that this subject can do, and that leaves room for its object."""
+        choice = self.random()
         if self.room < 4 and self.chance(0.6):
-            group = INTRANSITIVE
-        else:
-            choice = self.random()
-            if person and self.room > 6 and choice < 0.22:
+            verbs = INTRANSITIVE
+        elif subject.kind == "person" and choice < 0.54:
+            if choice < 0.22 and self.room > 6:
                 return GIVE
-            if person and choice < 0.30:
+            if choice < 0.30:
                 return SPEAK
-            if person and choice < 0.37:
+            if choice < 0.37:
                 return HAVE
-            if person and choice < 0.42:
+            if choice < 0.42:
                 return WANT
-            if person and question is None and self.room > 5 and choice < 0.54:
+            # Asked or denied, it would want the subjunctive.
+            if question is None and self.room > 5:
                 return THINK
-            group = INTRANSITIVE if choice > 0.85 else TRANSITIVE
-        return self.pick([verb for verb in group if subject.kind in verb.subjects])
+            verbs = TRANSITIVE
+        else:
+            verbs = INTRANSITIVE if choice > 0.85 else TRANSITIVE
+        return self.pick([verb for verb in verbs if subject.kind in verb.subjects])
 
     def complements(self, verb, subject, negated):
-        """What follows the verb: (object pronoun), (everything else), each English and French words."""
-        before, after = ([], []), ([], [])
+        """What a verb acts on: an object pronoun and all the rest, as two Phrases."""
+        pronoun, rest = Phrase(), Phrase()
         if verb is THINK:
             that = self.word("that")
-            clause = self.clause(self.subject())
-            return before, ([that, *clause[0]], [Word("que", "qu'", (that,)), *clause[1]])
-        if verb in INTRANSITIVE:
-            return before, after
-        if verb is SPEAK:
-            self.recipient(subject, before, after)
-            return before, after
-        if verb in TRANSITIVE and self.chance(0.35 if self.room > 3 else 0.7):
-            persons = "person" in verb.objects
-            pronoun = self.object_pronoun(subject, persons)
-            english = self.word(pronoun[0])
-            return ([english], [Word(pronoun[1], pronoun[2], (english,))]), after
-        phrase = self.noun_phrase(verb.objects, definite=self.chance(0.5), negated=negated)
-        after[0].extend(phrase.english)
-        after[1].extend(phrase.french)
-        if verb is GIVE:
-            self.recipient(subject, before, after)
-        return before, after
+            rest = Phrase([that], [que(that)])
+            rest.add(self.clause(self.subject()))
+        elif verb in TRANSITIVE and self.chance(0.35 if self.room > 3 else 0.7):
+            english, french, before_vowel, _, _ = self.object_pronoun(subject, verb)
+            word = self.word(english)
+            pronoun = Phrase([word], [Word(french, before_vowel, (word,))])
+        elif verb.objects and verb is not SPEAK:
+            rest = self.noun_phrase(verb.objects, self.chance(0.5), negated)
+        if verb in (SPEAK, GIVE):
+            to = self.word("to")
+            rest.english.append(to)
+            if self.room < 3 or self.chance(0.4):  # 'to him' (lui), before the verb in French
+                english, _, before_vowel, french, _ = self.object_pronoun(subject, verb)
+                word = self.word(english)
+                rest.english.append(word)
+                before_vowel = before_vowel if french == "me" else None
+                pronoun.french.append(Word(french, before_vowel, (to, word)))
+            else:
+                rest.french.append(Word("à", None, (to,)))
+                rest.add(self.noun_phrase(("person",), definite=True))
+        return pronoun, rest
 
-    def object_pronoun(self, subject, persons=True):
-        """A pronoun that does not turn the verb into a reflexive one; without `persons` always 'them'."""
-        if not persons:
-            return OBJECT_PRONOUNS[-1]
+    def object_pronoun(self, subject, verb):
+        """An entry of OBJECT_PRONOUNS that does not make the verb reflexive ('you see you')."""
+        if "person" not in verb.objects and verb is not GIVE:
+            return OBJECT_PRONOUNS[-1]  # 'them', for things
         excluded = {JE: (JE, NOUS), NOUS: (JE, NOUS), VOUS: (VOUS,)}.get(subject.person, ())
-        return self.pick([p for p in OBJECT_PRONOUNS if p[4] not in excluded])
+        return self.pick([entry for entry in OBJECT_PRONOUNS if entry[-1] not in excluded])
 
-    def recipient(self, subject, before, after):
-        """'to him' (lui, before the verb) or 'to the man' (à l'homme, behind it)."""
-        to = self.word("to")
-        if self.room < 3 or self.chance(0.4):
-            pronoun = self.object_pronoun(subject)
-            english = self.word(pronoun[0])
-            after[0].extend([to, english])
-            before_vowel = pronoun[2] if pronoun[3] == "me" else None
-            before[1].append(Word(pronoun[3], before_vowel, (to, english)))
-            return
-        phrase = self.noun_phrase(("person",), definite=True)
-        after[0].extend([to, *phrase.english])
-        after[1].extend([Word("à", None, (to,)), *phrase.french])
-
-    def adverbials(self, english, french, tomorrow):
-        """Append a place or company and a time, where there is room."""
+    def adverbials(self, clause, tomorrow):
+        """Append a place or company, and a time, to the clause if there is room."""
         if self.room > 5 and self.chance(0.22):
-            places = self.chance(0.6)
-            table, kinds = (PLACES, ("place",)) if places else (COMPANIONS, ("person",))
+            table, kinds = self.pick(((PLACES, ("place",)), (COMPANIONS, ("person",))))
             preposition = self.word(self.pick(tuple(table)))
-            phrase = self.noun_phrase(kinds, definite=True)
-            english += [preposition, *phrase.english]
+            clause.english.append(preposition)
             for text in table[preposition.text]:
-                french.append(Word(text, "d'" if text == "de" else None, (preposition,)))
-            french += phrase.french
+                clause.french.append(
+                    de(preposition) if text == "de" else Word(text, None, (preposition,))
+                )
+            clause.add(self.noun_phrase(kinds, definite=True))
         if tomorrow and self.chance(0.4):
-            word = self.word("tomorrow")
-            english.append(word)
-            french.append(Word("demain", None, (word,)))
+            clause.add(self.translated({"tomorrow": "demain"}))
         elif self.room > 2 and self.chance(0.15):
-            word = self.word(self.pick(tuple(TIMES)))
-            english.append(word)
-            french.append(Word(TIMES[word.text], None, (word,)))
+            clause.add(self.translated(TIMES))
 
-    # Sentences ----------------------------------------------------------------------------------
+    # Sentences -----------------------------------------------------------------------------------
 
     def question(self):
-        """The first clause of a question."""
+        """The main clause of a question."""
         choice = self.random()
         if choice < 0.12:  # who sees the dog ?
-            who = self.word("who")
-            subject = NounPhrase([who], [Word("qui", None, (who,))], IL, False, "person")
-            return self.clause(subject, verb=self.pick(TRANSITIVE + INTRANSITIVE))
+            who = self.translated({"who": "qui"})
+            verb = self.pick(TRANSITIVE + INTRANSITIVE)
+            return self.clause(NounPhrase(who.english, who.french), verb)
         if choice < 0.24:  # what do you see ?
             what = self.word("what")
-            verb = self.pick([verb for verb in TRANSITIVE if verb.objects & _GOODS])
-            english, french = self.clause(self.subject(), verb=verb, question=[what], gap=True)
-            return english, [Word("que", "qu'", (what,)), *french]
+            verb = self.pick([verb for verb in TRANSITIVE if verb.objects & GOODS])
+            opening = Phrase([what], [que(what)])
+            return self.clause(self.subject(), verb, question=opening, gap=True)
         if choice < 0.45:  # where do you see it ?
-            opening = self.word(self.pick(tuple(QUESTION_WORDS)))
-            subject = self.subject()
-            verb = self.main_verb(subject, opening)
-            english, french = self.clause(subject, verb=verb, question=[opening])
-            return english, [Word(QUESTION_WORDS[opening.text], None, (opening,)), *french]
-        return self.clause(self.subject(), question=[])
+            opening, subject = self.translated(QUESTION_WORDS), self.subject()
+            return self.clause(subject, self.main_verb(subject, opening), question=opening)
+        return self.clause(self.subject(), question=Phrase())
 
     def sentence(self, length):
-        """One sentence of about `length` English words: English words and French words."""
+        """One sentence of about `length` English words, as a Phrase."""
         self.room = length - 1
         asks = self.chance(0.2)
-        if asks:
-            english, french = self.question()
-        else:
-            english, french = self.clause(self.subject())
+        sentence = self.question() if asks else self.clause(self.subject())
         subordinate = asks or self.chance(0.5)
         while self.room > 5:
             connectors = SUBORDINATORS if subordinate else COORDINATORS
             subordinate = not subordinate
             text = self.pick(tuple(connectors))
             if text == "but":
-                comma = self.word(",")
-                english.append(comma)
-                french.append(Word(",", None, (comma,)))
+                sentence.add(self.translated({",": ","}))
             link = self.word(text)
-            english.append(link)
+            sentence.english.append(link)
             for part in connectors[text]:
-                french.append(Word(part, "qu'" if part == "que" else None, (link,)))
-            more = self.clause(self.subject())
-            english += more[0]
-            french += more[1]
-        end = self.word("?" if asks else ".")
-        english.append(end)
-        french.append(Word(end.text, None, (end,)))
-        return english, french
+                sentence.french.append(que(link) if part == "que" else Word(part, None, (link,)))
+            sentence.add(self.clause(self.subject()))
+        sentence.add(self.translated({"?": "?"} if asks else {".": "."}))
+        return sentence
 
 
 def generate(num_pairs=20_000, max_tokens=30, seed=0):
     """Write distinct English-French sentence pairs with their word alignments.
 
-    Lengths lie between 3 and `max_tokens` on both sides; short ones are more frequent.
+    Lengths lie between 3 and `max_tokens` on both sides; short sentences are more frequent.
 
     Args:
         num_pairs: number of pairs.
-        max_tokens: the greatest number of tokens of a sentence, in either language (at least 3).
+        max_tokens: the greatest number of tokens of a sentence in either language, at least 3.
         seed: integer. The same seed gives the same pairs on every machine.
 
     Returns:
         List of (source tokens, target tokens, alignment), each a tuple; the alignment is a sorted
-        tuple of (source index, target index). Every target token is linked to at least one source
-        token.
+        tuple of (source index, target index). Every target token is linked to one source token or
+        more; of the source only the 'do' of a negation and the 'to' of an infinitive have no link.
 
     Raises:
         ValueError: if the grammar does not have that many sentences of that length.
@@ -735,26 +737,20 @@ def generate(num_pairs=20_000, max_tokens=30, seed=0):
     pairs, seen, failures = [], set(), 0
     while len(pairs) < num_pairs:
         # The cube makes short sentences frequent and leaves long ones common.
-        length = 5 + int(max_tokens * writer.random() ** 3)
-        english, french = writer.sentence(length)
-        source = tuple(render_english(english))
-        if source in seen or len(source) > max_tokens:
+        sentence = writer.sentence(5 + int(max_tokens * writer.random() ** 3))
+        source = tuple(render_english(sentence.english))
+        target, links = render_french(sentence.french)
+        if source in seen or max(len(source), len(target)) > max_tokens:
             failures += 1
-        else:
-            tokens, links = render_french(french)
-            if len(tokens) > max_tokens:
-                failures += 1
-            else:
-                position = {id(word): i for i, word in enumerate(english)}
-                alignment = sorted(
-                    {(position[id(word)], j) for j, words in enumerate(links) for word in words}
+            if failures == 10_000:
+                raise ValueError(
+                    f"cannot write {num_pairs} distinct sentences of at most {max_tokens} tokens: "
+                    f"gave up after {len(pairs)}; ask for fewer or for longer ones"
                 )
-                seen.add(source)
-                pairs.append((source, tuple(tokens), tuple(alignment)))
-                failures = 0
-        if failures == 10_000:
-            raise ValueError(
-                f"cannot write {num_pairs} distinct sentences of at most {max_tokens} tokens: "
-                f"gave up after {len(pairs)}; ask for fewer or for longer ones"
-            )
+            continue
+        failures = 0
+        seen.add(source)
+        position = {id(word): i for i, word in enumerate(sentence.english)}
+        alignment = {(position[id(word)], j) for j, words in enumerate(links) for word in words}
+        pairs.append((source, tuple(target), tuple(sorted(alignment))))
     return pairs
