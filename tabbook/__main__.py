@@ -16,7 +16,6 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, or 1 after a problem, or 130 after an interrupt.
     """
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return options.run(Project(Path.cwd()), options)
     except TabbookError as error:
@@ -141,4 +140,5 @@ def _new(project: Project, options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     sys.exit(main())

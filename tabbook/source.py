@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import jupytext
+import nbformat
 import yaml
 
 from tabbook.project import FRAMEWORKS, Project, TabbookError
@@ -13,6 +14,7 @@ from tabbook.project import FRAMEWORKS, Project, TabbookError
 ATTRIBUTES = {"tab", "tags", "reason"}
 TAGS = {"nbval-ignore-output", "parameters", "raises-exception"}
 TAGS_WITH_REASON = {"nbval-ignore-output", "raises-exception"}
+BLANK_LINES = "lines_to_next_cell"  # jupytext's own note on unusual spacing
 FENCE = re.compile(r"^(`{3,})\s*python\b(.*)$")
 REGION = re.compile(r"^<!--\s*#region\b(.*)-->\s*$")
 
@@ -112,6 +114,10 @@ def read(project: Project, name: str) -> Chapter:
     except yaml.YAMLError as error:
         message = " ".join(str(error).split())
         raise TabbookError(f"{path}: the header is not YAML: {message}; mend it") from None
+    except nbformat.ValidationError as error:
+        raise TabbookError(
+            f'{path}: an attribute\'s value: {error.message}; write it as in tags=["parameters"]'
+        ) from None
     raw = notebook.cells[0] if notebook.cells and notebook.cells[0].cell_type == "raw" else None
     problems: list[str] = []
     representation = notebook.metadata.get("jupytext", {}).get("text_representation", {})
@@ -155,6 +161,8 @@ def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> lis
         if node.cell_type == "raw" and number == 1:
             continue
         text = node.source.splitlines()
+        if node.cell_type == "code" and text and text[0].startswith("%%"):
+            text = text[1:]  # jupytext's name for a fence of another language
         start = _find(lines, text, position, node.cell_type == "code")
         opening = lines[start - 1] if start else ""
         position = start + len(text)
@@ -164,7 +172,7 @@ def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> lis
             continue
         if node.cell_type == "markdown":
             section = _last_heading(text) or section
-        metadata = dict(node.metadata)
+        metadata = {key: value for key, value in node.metadata.items() if key != BLANK_LINES}
         problems += [f"{here}: {problem}" for problem in _attribute_problems(metadata, opening)]
         tabs, tab_problems = _tabs(metadata.get("tab"))
         problems += [f"{here}: {problem}" for problem in tab_problems]
@@ -175,7 +183,7 @@ def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> lis
             kind=node.cell_type,
             text=node.source,
             tabs=tabs,
-            tags=tuple(tags) if isinstance(tags, list) else (),
+            tags=tuple(tags),
             reason=str(metadata.get("reason") or ""),
             section=section,
         )
@@ -187,8 +195,9 @@ def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> lis
 def _find(lines: list[str], text: list[str], start: int, code: bool) -> int:
     """The index of the line from `start` on at which the cell `text` stands."""
     for index in range(start, len(lines) + 1):
-        opened = index > 0 and lines[index - 1].startswith("```")
-        if lines[index : index + len(text)] == text and (opened or not code):
+        before = lines[index - 1] if index else ""
+        opened = re.match(r"`{3,}\s*\w", before) if code else text or REGION.match(before)
+        if opened and lines[index : index + len(text)] == text:
             return index
     return start
 

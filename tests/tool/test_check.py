@@ -1,0 +1,234 @@
+"""The check and nbval: each way in which a derived file can be wrong makes one of them fail."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import REPOSITORY
+
+NOTEBOOK = "notebooks/jax/02_toy.ipynb"
+
+
+def change(toy, edit) -> None:
+    """Edit the toy's JAX notebook."""
+    path = toy.root / NOTEBOOK
+    notebook = nbformat.read(path, as_version=4)
+    edit(notebook)
+    nbformat.write(notebook, path)
+
+
+def problems(toy) -> list[str]:
+    """What the check says; it says so with exit status 1."""
+    done = toy.run("check")
+    assert done.returncode == (1 if done.stderr else 0)
+    return done.stderr.splitlines()
+
+
+def test_executed_chapter_passes(executed):
+    done = executed.run("check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "derived files are what the sources give\n"
+
+
+def test_library(executed):
+    torch, jax = executed.project.library("pytorch"), executed.project.library("jax")
+    torch.write_text(torch.read_text() + "# by hand\n")
+    jax.unlink()
+    assert problems(executed) == [
+        "d2l_ext/torch.py: not what the chapters save (edited by hand?); run 'make build'",
+        "d2l_ext/jax.py: missing; run 'make build'",
+    ]
+
+
+def test_stale_source(executed):
+    path = executed.project.source("02_toy")
+    path.write_text(path.read_text().replace("# Toy", "# Other"))
+    found = problems(executed)
+    for framework in ("pytorch", "mxnet", "jax", "tensorflow"):
+        start = f"notebooks/{framework}/02_toy.ipynb, cell 2: stale: its "
+        assert f"{start}source is not the chapter's; run 'make notebooks'" in found
+        assert f"{start}id is not the chapter's; run 'make notebooks'" in found
+
+
+def test_added_cell(executed):
+    path = executed.project.source("02_toy")
+    path.write_text(path.read_text() + "\n```python\nx = 1\n```\n")
+    stale = f"{NOTEBOOK}: stale: 7 cells, the chapter has 8; run 'make notebooks'"
+    assert stale in problems(executed)
+    executed.run("build")
+    never = f"{NOTEBOOK}, cell 8: not executed in order (count never, not 7); run 'make notebooks'"
+    assert never in problems(executed)
+
+
+def test_missing_broken_and_left_over_notebooks(executed):
+    (executed.root / NOTEBOOK).unlink()
+    (executed.root / "notebooks/mxnet/02_toy.ipynb").write_text("{")
+    shutil.copy(
+        executed.root / "notebooks/pytorch/02_toy.ipynb",
+        executed.root / "notebooks/pytorch/07_gone.ipynb",
+    )
+    assert problems(executed) == [
+        "notebooks/mxnet/02_toy.ipynb: not a notebook; run 'make notebooks'",
+        f"{NOTEBOOK}: missing; run 'make notebooks'",
+        "notebooks/pytorch/07_gone.ipynb: no chapter gives this notebook; delete it",
+    ]
+
+
+def output(text: str, name: str = "stdout"):
+    """An edit that gives the print cell another output."""
+
+    def edit(notebook):
+        notebook.cells[3].outputs = [nbformat.v4.new_output("stream", name=name, text=text)]
+
+    return edit
+
+
+def error(notebook):
+    notebook.cells[3].outputs = [
+        nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda notebook: notebook.cells[3].update(execution_count=None),
+            "cell 4: not executed in order (count never, not 3); run 'make notebooks'",
+        ),
+        (
+            lambda notebook: notebook.cells[3].update(execution_count=9),
+            "cell 4: not executed in order (count 9, not 3); run 'make notebooks'",
+        ),
+        (
+            lambda notebook: notebook.cells[3].update(source="pass"),
+            "cell 4: stale: its source is not the chapter's; run 'make notebooks'",
+        ),
+        (
+            lambda notebook: notebook.cells[3].metadata.update(tags=["nbval-ignore-output"]),
+            "cell 4: stale: its metadata is not the chapter's; run 'make notebooks'",
+        ),
+        (error, "cell 4: stored error ValueError: no; mend it and run 'make notebooks'"),
+        (
+            output("a.py:1: UserWarning: old\n  x\n", "stderr"),
+            "cell 4: stored warning 'a.py:1: UserWarning: old'; mend its cause and run 'make note",
+        ),
+        (
+            output("saved to /home/ann/a.txt\n"),
+            "cell 4: stored path of a machine '/home/ann/a.txt'; don't print it, and run 'make no",
+        ),
+        (
+            output("<object object at 0x7f0a1b2c3d4e>\n"),
+            "cell 4: stored object address 'at 0x7f0a1b2c3d4e'; don't print it, and run 'make not",
+        ),
+    ],
+)
+def test_edited_notebook(executed, edit, message):
+    change(executed, edit)
+    found = problems(executed)
+    assert len(found) == 1
+    assert found[0].startswith(f"{NOTEBOOK}, {message}")
+
+
+def test_notebook_of_another_framework(executed):
+    shutil.copy(executed.root / "notebooks/mxnet/02_toy.ipynb", executed.root / NOTEBOOK)
+    metadata = f"{NOTEBOOK}: its metadata are not 02_toy's in jax; run 'make notebooks'"
+    assert metadata in problems(executed)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "from d2l_ext import jax as d2l",
+            "from d2l_ext import torch as d2l",
+            "notebooks/02_toy.md, cell 3 (line 24): tab jax imports d2l_ext.torch; write 'from "
+            "d2l_ext import jax as d2l'",
+        ),
+        (
+            "from d2l_ext import jax as d2l",
+            "import d2l_ext.tensorflow as d2l",
+            "notebooks/02_toy.md, cell 3 (line 24): tab jax imports d2l_ext.tensorflow; write "
+            "'from d2l_ext import jax as d2l'",
+        ),
+        (
+            "from d2l_ext import jax as d2l",
+            "import math as d2l",
+            "notebooks/02_toy.md: tab jax never imports its library; add 'from d2l_ext import jax "
+            "as d2l'",
+        ),
+        (
+            "# Toy",
+            "# Toy\n\n![Layers](img/layers.svg)",
+            "notebooks/02_toy.md, cell 5 (line 31): link to 'img/layers.svg', which is not there; "
+            "mend it",
+        ),
+        (
+            'tab = "jax"',
+            "tab = 'jax'",
+            "notebooks/02_toy.md, cell 8 (line 49): not formatted; run 'python -m tabbook format'",
+        ),
+        (
+            'tab = "jax"',
+            'tab = "jax"  # ' + "-" * 80,
+            "notebooks/02_toy.md, cell 8 (line 49): E501 Line too long (95 > 79) (ruff)",
+        ),
+        (
+            "print(CORPUS, d2l.scale(0))",
+            "print(CORPUS, d2l.scale(nothing))",
+            "notebooks/02_toy.md, cell 11 (line 63): F821 Undefined name `nothing` (ruff)",
+        ),
+    ],
+)
+def test_chapter(executed, old, new, message):
+    path = executed.project.source("02_toy")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    found = problems(executed)
+    assert found.count(message) == 1, found
+
+
+def test_source_that_breaks_a_rule(executed):
+    path = executed.project.source("02_toy")
+    path.write_text(path.read_text().replace('tab="jax"', 'tab="jaxx"'))
+    assert problems(executed)[0].startswith("notebooks/02_toy.md, cell 3 (line 24): unknown tab")
+
+
+def test_format_mends_what_check_complains_about(executed):
+    path = executed.project.source("02_toy")
+    before = path.read_text()
+    path.write_text(
+        before.replace('tab = "jax"\ntab', "tab='jax'\ntab").replace("):  #", " ) :  #")
+    )
+    assert path.read_text() != before
+    assert executed.run("format", "--chapter", "02").stdout == "notebooks/02_toy.md\n"
+    assert path.read_text() == before
+    assert executed.run("format").stdout == ""
+
+
+def test_nbval_runs_the_notebooks_and_finds_an_altered_output(executed):
+    shutil.copy(REPOSITORY / "notebooks" / "conftest.py", executed.project.notebooks)
+    path = executed.project.source("02_toy")
+    path.write_text(path.read_text() + "\n```python\nd2l.scale(1);\n```\n")  # shows nothing
+    assert executed.run("build").returncode == 0
+    assert executed.run("execute", "--framework", "jax", "--framework", "mxnet").returncode == 0
+    change(executed, output("1.415\n"))
+    done = subprocess.run(
+        [
+            *[sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-rA", "-q"],
+            *["-p", "no:cacheprovider", NOTEBOOK, NOTEBOOK.replace("jax", "mxnet")],
+        ],
+        cwd=executed.root,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    results = done.stdout.splitlines()
+    failed = [line for line in results if line.startswith("FAILED")]
+    assert [line.partition(" - ")[0] for line in failed] == [f"FAILED {NOTEBOOK}::Cell 2"]
+    assert "'1.415\\n' == '1.414\\n'" in done.stdout
+    assert sum(line.startswith("PASSED") for line in results) == 13

@@ -1,0 +1,86 @@
+"""Splitting: which cells a notebook holds, what it keeps, and where its links lead."""
+
+import nbformat
+import pytest
+
+from tabbook import source, split
+from tabbook.project import write
+
+
+def test_notebook_of_a_tab(toy):
+    toy.write(
+        "02_toy",
+        '```python tags=["nbval-ignore-output"] reason="times differ"\nx\n```\n\n'
+        '<!-- #region tab="jax" -->\nFor JAX.\n<!-- #endregion -->\n',
+    )
+    chapter = source.read(toy.project, "02_toy")
+    notebook = split.notebook(chapter, "jax")
+    nbformat.validate(notebook)
+    assert notebook.metadata.tabbook == {"framework": "jax", "source": "02_toy.md"}
+    assert [cell.source for cell in notebook.cells] == [
+        "from d2l_ext import jax as d2l",
+        "x",
+        "For JAX.",
+    ]
+    assert notebook.cells[1].metadata == {
+        "tags": ["nbval-ignore-output"],
+        "reason": "times differ",
+    }
+    assert len(split.notebook(chapter, "mxnet").cells) == 2
+
+
+def test_build_keeps_the_outputs_of_unchanged_cells_only(executed):
+    def stored():
+        notebook = nbformat.read(executed.project.notebook("02_toy", "jax"), as_version=4)
+        return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+    before = stored()
+    path = executed.project.source("02_toy")
+    path.write_text(path.read_text().replace("scale(2), 3", "scale(2), 5"))
+    done = executed.run("build", "--framework", "jax")
+    assert done.returncode == 0
+    assert "notebooks/jax/02_toy.ipynb" in done.stdout
+    assert "notebooks/mxnet" not in done.stdout
+    after = stored()
+    changed = [
+        i for i, cells in enumerate(zip(before, after, strict=True)) if cells[0] != cells[1]
+    ]
+    assert changed == [2]
+    assert (after[2].outputs, after[2].execution_count) == ([], None)
+    assert before[2].outputs[0].text == "1.414\n"
+
+
+def test_build_again_changes_nothing(executed):
+    before = executed.files()
+    done = executed.run("build")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert executed.files() == before
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("[text](04_seq2seq.md)", "[text](04_seq2seq.ipynb)"),
+        ("[text](04_seq2seq.md#the-loss)", "[text](04_seq2seq.ipynb#the-loss)"),
+        ("![text](img/layers.svg)", "![text](../img/layers.svg)"),
+        ('<img src="img/layers.svg" width="9">', '<img src="../img/layers.svg" width="9">'),
+        ("[text](../README.md)", "[text](../../README.md)"),
+        ("[text](#here)", "[text](#here)"),
+        ("[text](https://d2l.ai/a.md)", "[text](https://d2l.ai/a.md)"),
+        ("`h[t](x)`, $h[t](x)$", "`h[t](x)`, $h[t](x)$"),
+        ("```text\nh[t](x)\n```", "```text\nh[t](x)\n```"),
+    ],
+)
+def test_links_lead_to_the_same_files_one_folder_deeper(written, expected):
+    assert split.relink(written) == expected
+
+
+def test_write_is_whole_or_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "file"
+    assert write(path, "old")
+    assert not write(path, "old")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write(path, "new")
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
