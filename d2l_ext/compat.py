@@ -19,17 +19,17 @@ import sys
 import threading
 import types
 import warnings
+from typing import NamedTuple
 
 _LOCK = threading.RLock()
 
 
-class _Framework:
-    """What a framework's readers call it, import for it and install it with."""
+class _Framework(NamedTuple):
+    """How a framework is spelled, the packages that are imported for it, what installs them."""
 
-    def __init__(self, title, packages, command):
-        self.title = title
-        self.packages = packages
-        self.command = command
+    title: str
+    packages: tuple[str, ...]
+    command: str
 
 
 _FRAMEWORKS = {
@@ -146,7 +146,7 @@ def import_d2l(framework):
         # Import statements call the `__import__` among their own module's builtins. Giving d2l's
         # module one of its own keeps the placeholders out of sys.modules, where others would see
         # them.
-        optional = _OPTIONAL.keys() - _FRAMEWORKS[framework].packages
+        optional = _OPTIONAL.keys() - set(_FRAMEWORKS[framework].packages)
         module.__builtins__ = {**vars(builtins), "__import__": _importer(name, optional)}
         sys.modules[name] = module
         try:
