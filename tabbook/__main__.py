@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(problem, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; every notebook is as it was", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
 
 

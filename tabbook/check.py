@@ -74,19 +74,18 @@ def _check_source(project: Project, chapter: Chapter) -> Iterator[str]:
 
 def _generated_imports(chapter: Chapter, framework: str) -> dict[str, str]:
     """The generated modules that a chapter's tab imports -> where."""
-    modules = [framework.module for framework in FRAMEWORKS.values()]
-    found = {}
+    modules = {framework.module for framework in FRAMEWORKS.values()}
+    found: dict[str, str] = {}
     for cell in chapter.tab(framework):
-        if cell.kind == "code":
-            for node in ast.walk(ast.parse(cell.text)):
-                names = []
-                if isinstance(node, ast.ImportFrom) and node.module == "d2l_ext":
-                    names = [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom | ast.Import):
-                    given = [getattr(node, "module", None), *(alias.name for alias in node.names)]
-                    names = [n.removeprefix("d2l_ext.") for n in given if n and "d2l_ext." in n]
-                for name in set(names) & set(modules):
-                    found.setdefault(name, chapter.where(cell, node.lineno))
+        for node in ast.walk(ast.parse(cell.text if cell.kind == "code" else "")):
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            for alias in node.names:
+                package, _, rest = f"{prefix}{alias.name}".partition(".")
+                module = rest.partition(".")[0]
+                if package == "d2l_ext" and module in modules:
+                    found.setdefault(module, chapter.where(cell, node.lineno))
     return found
 
 
@@ -97,9 +96,8 @@ def _check_notebook(project: Project, chapter: Chapter, framework: str) -> Itera
     if not path.is_file():
         yield f"{name}: missing; {NOTEBOOKS}"
         return
-    try:
-        stored = nbformat.read(path, as_version=4)
-    except nbformat.reader.NotJSONError:
+    stored = split.stored(path)
+    if stored is None:
         yield f"{name}: not a notebook; {NOTEBOOKS}"
         return
     expected = split.notebook(chapter, framework)

@@ -192,6 +192,7 @@ def _run_all(runs: list[Run], environment: dict[str, str], jobs: int, timeout: i
                         print(run.progress(), flush=True)
         except BaseException:
             stop.set()
+            print("stopping the kernels; every file stays as it was", flush=True)
             pool.shutdown(wait=False, cancel_futures=True)
             while wait(futures, 0.2).not_done:
                 for run in runs:

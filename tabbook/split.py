@@ -66,16 +66,24 @@ def _is_outside(target: str) -> bool:
     return target.startswith(("#", "/")) or re.match(r"[a-z][a-z0-9+.-]*:", target) is not None
 
 
+def stored(path: Path) -> nbformat.NotebookNode | None:
+    """The notebook in a file; None if the file is absent, or is not a notebook (any more)."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except (FileNotFoundError, nbformat.reader.NotJSONError, nbformat.ValidationError):
+        return None
+    return notebook
+
+
 def keep_outputs(new: nbformat.NotebookNode, path: Path) -> None:
     """Give the cells whose id the notebook at `path` knows their stored outputs and counts."""
-    if not path.is_file():
-        return
-    stored = {cell.get("id"): cell for cell in nbformat.read(path, as_version=4).cells}
+    known = stored(path)
+    kept = {cell.id: cell for cell in known.cells if "outputs" in cell} if known else {}
     for cell in new.cells:
-        old = stored.get(cell.id)
-        if cell.cell_type == "code" and old is not None and old.source == cell.source:
-            cell.outputs = old.get("outputs", [])
-            cell.execution_count = old.get("execution_count")
+        if cell.id in kept and kept[cell.id].source == cell.source:
+            cell.outputs = kept[cell.id].outputs
+            cell.execution_count = kept[cell.id].execution_count
 
 
 def split(project: Project, chapter: Chapter, framework: str) -> bool:

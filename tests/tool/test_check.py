@@ -212,9 +212,12 @@ def test_format_mends_what_check_complains_about(executed):
 def test_nbval_runs_the_notebooks_and_finds_an_altered_output(executed):
     shutil.copy(REPOSITORY / "notebooks" / "conftest.py", executed.project.notebooks)
     path = executed.project.source("02_toy")
-    path.write_text(path.read_text() + "\n```python\nd2l.scale(1);\n```\n")  # shows nothing
+    silent = "```python\nd2l.scale(1);\n```\n"
+    fails = '```python tags=["raises-exception"] reason="shown"\nd2l.scale("one")\n```\n'
+    path.write_text(f"{path.read_text()}\n{silent}\n{fails}")
     assert executed.run("build").returncode == 0
     assert executed.run("execute", "--framework", "jax", "--framework", "mxnet").returncode == 0
+    assert not [line for line in problems(executed) if NOTEBOOK in line]
     change(executed, output("1.415\n"))
     done = subprocess.run(
         [
@@ -231,4 +234,4 @@ def test_nbval_runs_the_notebooks_and_finds_an_altered_output(executed):
     failed = [line for line in results if line.startswith("FAILED")]
     assert [line.partition(" - ")[0] for line in failed] == [f"FAILED {NOTEBOOK}::Cell 2"]
     assert "'1.415\\n' == '1.414\\n'" in done.stdout
-    assert sum(line.startswith("PASSED") for line in results) == 13
+    assert sum(line.startswith("PASSED") for line in results) == 15

@@ -50,6 +50,13 @@ def test_build_keeps_the_outputs_of_unchanged_cells_only(executed):
     assert before[2].outputs[0].text == "1.414\n"
 
 
+def test_build_mends_a_notebook_that_is_none(executed):
+    path = executed.project.notebook("02_toy", "jax")
+    path.write_text("<<<<<<< HEAD\n{}\n")
+    assert executed.run("build").stdout == "notebooks/jax/02_toy.ipynb\n"
+    assert not any(cell.get("outputs") for cell in split.stored(path).cells)
+
+
 def test_build_again_changes_nothing(executed):
     before = executed.files()
     done = executed.run("build")
