@@ -324,10 +324,10 @@ def load(name_or_path="grammar", num_pairs=None, max_steps=None, seed=0):
     """Load a parallel corpus: train, validation and test pairs (90, 5 and 5 %) and vocabularies.
 
     Args:
-        name_or_path: "grammar" for sentences of the built-in grammar, with gold alignments; "fra-eng"
-            for the d2l archive of English-French pairs (Tatoeba, CC BY 2.0 FR), fetched on first
-            use; or the path of a UTF-8 file of `source<TAB>target` lines, further columns being
-            ignored.
+        name_or_path: "grammar" for sentences of the built-in grammar, with gold alignments;
+            "fra-eng" for the d2l archive of English-French pairs (Tatoeba, CC BY 2.0 FR), fetched
+            on first use; or the path of a UTF-8 file of `source<TAB>target` lines, of which
+            further columns are ignored.
         num_pairs: number of distinct pairs: of the grammar as many as asked for (20,000 if None);
             of a file the first ones, or all if None or if there are fewer.
         max_steps: the longest sentence allowed on either side, in tokens with <eos>. The grammar
@@ -341,8 +341,9 @@ def load(name_or_path="grammar", num_pairs=None, max_steps=None, seed=0):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is empty, not UTF-8 or has a line without a tab, or if there are
-            fewer than three different source sentences to split.
+        ValueError: if the file is empty, not UTF-8 or has a line without a tab; if the grammar has
+            fewer sentences than asked for; or if there are fewer than three different source
+            sentences to split.
         OSError: if the archive cannot be fetched.
     """
     if num_pairs is not None:
@@ -352,6 +353,11 @@ def load(name_or_path="grammar", num_pairs=None, max_steps=None, seed=0):
     name = str(name_or_path)
     if name == "grammar":
         steps = GRAMMAR_STEPS if max_steps is None else max_steps
+        if steps < 4:
+            raise ValueError(
+                f"max_steps is {steps}, but the grammar's shortest sentences need 4: three tokens "
+                "and <eos>"
+            )
         count = GRAMMAR_PAIRS if num_pairs is None else num_pairs
         pairs = [Pair(*triple) for triple in grammar.generate(count, steps - 1, seed)]
         return _split(name, pairs, 1, steps, seed)

@@ -1,0 +1,434 @@
+"""Corpora: tokens, vocabularies, splits, batches, files, and the download."""
+
+import functools
+import hashlib
+import http.server
+import importlib.util
+import io
+import re
+import threading
+import unicodedata
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from d2l_ext import corpora
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return corpora.load()
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a corpus file and returns its path."""
+
+    def write(content):
+        path = tmp_path / "pairs.txt"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def numbered(count, source="word{} .", target="mot{} ."):
+    return "".join(f"{source}\t{target}\n".format(i, i) for i in range(count))
+
+
+# Tokens and text --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("L'homme ne l\u2019aime pas.", "l' homme ne l' aime pas ."),
+        ("Qu'est-ce qu'il y a\u202f?", "qu' est-ce qu' il y a ?"),
+        ("Jusqu'ici, c'est aujourd'hui\u00a0!", "jusqu' ici , c' est aujourd'hui !"),
+        ("Don't! I can't, she didn't.", "do n't ! i ca n't , she did n't ."),
+        ("It's Tom's; I'm, we're", "it 's tom 's ; i 'm , we 're"),
+        ("I'd, you've, they'll go...", "i 'd , you 've , they 'll go ..."),
+        ("At 2:30 p.m. 10,000 men paid $5.", "at 2:30 p.m. 10,000 men paid $ 5 ."),
+        ("Elle dit\u00a0: «\u00a0Oui.\u00a0»", "elle dit : « oui . »"),
+        ("Ten o'clock, y'all", "ten o'clock , y'all"),
+        (unicodedata.normalize("NFD", "Élève"), "élève"),
+        ("  ", ""),
+    ],
+)
+def test_tokenize(text, tokens):
+    assert corpora.tokenize(text) == tokens.split()
+
+
+def test_tokens_stay_tokens():
+    text = "do n't , l' homme qu' il 's aujourd'hui ... p.m. est-ce ca n't i 'd 10,000"
+    assert corpora.tokenize(text) == text.split()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "don't you see anna's dog?",
+        "est-ce qu'il ne l'aime pas aujourd'hui?",
+        'he said: "yes, (of course) it costs $5."',
+        "it's 2:30 p.m., we'll go...",
+    ],
+)
+def test_detokenize_undoes_tokenize(text):
+    assert corpora.detokenize(corpora.tokenize(text)) == text
+
+
+def test_grammar_sentences_survive_a_round_trip(corpus):
+    for pair in corpus.train:
+        for tokens in (pair.source, pair.target):
+            assert tuple(corpora.tokenize(corpora.detokenize(tokens))) == tokens
+
+
+# Vocabulary -------------------------------------------------------------------------------------
+
+
+def test_vocabulary_orders_by_frequency_then_alphabet():
+    vocab = corpora.Vocab.build([("b", "a", "c"), ("c",), ("a", "z")], min_freq=1)
+    assert vocab.tokens == ["<unk>", "<pad>", "<bos>", "<eos>", "a", "c", "b", "z"]
+    assert (vocab.unk, vocab.pad, vocab.bos, vocab.eos) == (0, 1, 2, 3)
+    assert corpora.Vocab.build([("b", "a"), ("a",)], min_freq=2).tokens[4:] == ["a"]
+
+
+def test_vocabulary_looks_up_both_ways():
+    vocab = corpora.Vocab.build([("a", "b")])
+    assert vocab["a"] == 4
+    assert vocab[["b", "nowhere", "a"]] == [5, 0, 4]
+    assert vocab[("a",)] == [4]
+    assert vocab.to_tokens([4, 0, 3]) == ["a", "<unk>", "<eos>"]
+    assert vocab.to_tokens(np.array([[4], [5]])) == [["a"], ["b"]]
+    assert vocab.to_tokens(np.int32(5)) == "b"
+    assert "a" in vocab and "nowhere" not in vocab
+    assert len(vocab) == 6
+    assert vocab == corpora.Vocab(vocab.tokens) != corpora.Vocab(vocab.tokens[:-1])
+
+
+def test_vocabulary_refuses_other_starts_and_repetitions():
+    with pytest.raises(ValueError, match="starts with"):
+        corpora.Vocab(["a", "b"])
+    with pytest.raises(ValueError, match="'a' is in the vocabulary twice"):
+        corpora.Vocab([*corpora.SPECIAL_TOKENS, "a", "a"])
+
+
+# Arrays -----------------------------------------------------------------------------------------
+
+
+def test_pad_batch_by_hand():
+    src_vocab = corpora.Vocab.build([("a", "b")])  # a 4, b 5
+    tgt_vocab = corpora.Vocab.build([("x", "y")])  # x 4, y 5
+    pairs = [corpora.Pair(("a", "b"), ("y",)), corpora.Pair(("q",), ("x", "x", "y"))]
+    batch = corpora.pad_batch(pairs, src_vocab, tgt_vocab)
+    assert batch.src.tolist() == [[4, 5, 3], [0, 3, 1]]
+    assert batch.src_valid_len.tolist() == [3, 2]
+    assert batch.tgt_in.tolist() == [[2, 5, 1, 1], [2, 4, 4, 5]]
+    assert batch.tgt_out.tolist() == [[5, 3, 1, 1], [4, 4, 5, 3]]
+    assert batch.tgt_valid_len.tolist() == [2, 4]
+    assert {array.dtype for array in batch} == {np.dtype("int32")}
+    wider = corpora.pad_batch(pairs, src_vocab, tgt_vocab, multiple=8)
+    assert wider.src.shape == wider.tgt_in.shape == wider.tgt_out.shape == (2, 8)
+    assert wider.src[:, :3].tolist() == batch.src.tolist()
+    assert (wider.src[:, 3:] == 1).all()
+
+
+def test_encode_source_by_hand():
+    vocab = corpora.Vocab.build([("a", "b")])
+    src, valid_len = corpora.encode_source([["b"], ["a", "new", "a"], []], vocab)
+    assert src.tolist() == [[5, 3, 1, 1], [4, 0, 4, 3], [3, 1, 1, 1]]
+    assert valid_len.tolist() == [2, 4, 1]
+    with pytest.raises(ValueError, match="no sentences"):
+        corpora.encode_source([], vocab)
+    with pytest.raises(TypeError, match="'a b' is a string"):
+        corpora.encode_source(["a b"], vocab)
+    with pytest.raises(ValueError, match="no pairs"):
+        corpora.pad_batch([], vocab, vocab)
+
+
+def decode(corpus, batch):
+    pairs = []
+    for src, n, tgt, m in zip(batch.src, batch.src_valid_len, batch.tgt_out, batch.tgt_valid_len):
+        source = tuple(corpus.src_vocab.to_tokens(src[: n - 1]))
+        pairs.append((source, tuple(corpus.tgt_vocab.to_tokens(tgt[: m - 1]))))
+    return pairs
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_hold_every_pair_once(corpus, shuffle):
+    seen = []
+    for batch in corpus.batches("train", 128, shuffle):
+        assert len(batch.src) <= 128
+        assert batch.src.shape[1] == batch.src_valid_len.max()
+        assert batch.tgt_in.shape[1] == batch.tgt_out.shape[1] == batch.tgt_valid_len.max()
+        assert batch.src_valid_len.max() - batch.src_valid_len.min() <= 3
+        seen += decode(corpus, batch)
+    assert sorted(seen) == sorted((pair.source, pair.target) for pair in corpus.train)
+
+
+def test_batches_depend_on_the_seed_alone(corpus):
+    def epoch(seed):
+        return [batch.src.tolist() for batch in corpus.batches("train", 64, seed=seed)]
+
+    assert epoch(1) == epoch(1)
+    assert epoch(1) != epoch(2)
+    assert {str(sorted(batch)) for batch in epoch(1)} != {str(sorted(batch)) for batch in epoch(2)}
+
+
+def test_shuffled_batches_mix_lengths(corpus):
+    steps = [batch.src.shape[1] for batch in corpus.batches("train", 64, seed=0)]
+    assert steps != sorted(steps)
+    steps = [batch.src.shape[1] for batch in corpus.batches("train", 64, shuffle=False)]
+    assert steps == sorted(steps)
+
+
+def test_batches_come_in_few_shapes_on_request(corpus):
+    shapes = set()
+    for batch in corpus.batches("train", 128, multiple=8):
+        assert batch.src.shape[1] % 8 == batch.tgt_in.shape[1] % 8 == 0
+        shapes.add((batch.src.shape, batch.tgt_in.shape))
+    assert len(shapes) <= 12
+
+
+def test_batches_refuse_bad_arguments(corpus):
+    with pytest.raises(
+        ValueError, match="split is 'dev'; expected one of train, validation, test"
+    ):
+        corpus.batches("dev", 8)
+    for batch_size in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match=f"batch_size is {batch_size}"):
+            corpus.batches("train", batch_size)
+    with pytest.raises(ValueError, match="multiple is 0"):
+        corpus.batches("train", 8, multiple=0)
+
+
+# Loading ----------------------------------------------------------------------------------------
+
+
+def test_grammar_is_the_default(corpus):
+    sizes = len(corpus.train), len(corpus.validation), len(corpus.test)
+    assert sizes == (18_000, 1000, 1000)
+    assert corpus.name == "grammar"
+    assert corpus.max_steps == 31
+    assert corpus == corpora.load("grammar", 20_000, 31, seed=0)
+    assert all(pair.alignment for pair in corpus.test)
+    held_out = {token for pair in corpus.test for token in pair.source}
+    assert held_out <= set(corpus.src_vocab.tokens)
+
+
+def test_held_out_sentences_come_in_all_lengths(corpus):
+    lengths = [len(pair.source) for pair in corpus.test]
+    for low in range(1, 30, 5):
+        assert sum(low <= length <= low + 4 for length in lengths) >= 80
+
+
+def test_no_source_sentence_in_two_splits(write):
+    lines = numbered(200) + numbered(200, target="autre{}") + numbered(50)
+    corpus = corpora.load(write(lines))
+    splits = [{pair.source for pair in getattr(corpus, split)} for split in corpora.SPLITS]
+    assert [len(split) for split in splits] == [180, 10, 10]
+    assert not (splits[0] & splits[1] or splits[0] & splits[2] or splits[1] & splits[2])
+    # Both translations of a sentence stay together; the repeated lines are dropped.
+    assert [len(getattr(corpus, split)) for split in corpora.SPLITS] == [360, 20, 20]
+
+
+def test_same_seed_gives_the_same_corpus_on_every_machine():
+    def digest(corpus):
+        content = repr((corpus.train, corpus.test, corpus.src_vocab.tokens))
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    assert digest(corpora.load(num_pairs=500)) == "d60213076df31b2e"
+    assert digest(corpora.load(num_pairs=500, seed=1)) != digest(corpora.load(num_pairs=500))
+
+
+def test_file_is_read_by_line_and_column(write):
+    content = "\ufeffHello !\tSalut\u202f!\tCC-BY\n\nHello !\tBonjour !\r\n" + numbered(8)
+    corpus = corpora.load(str(write(content)))
+    pairs = [*corpus.train, *corpus.validation, *corpus.test]
+    assert corpora.Pair(("hello", "!"), ("salut", "!")) in pairs
+    assert corpora.Pair(("hello", "!"), ("bonjour", "!")) in pairs
+    assert len(pairs) == 10
+    assert corpus.name == "pairs"
+    assert corpus.max_steps == 3
+    # Words that the training pairs have only once are not in the vocabularies.
+    assert "." in corpus.src_vocab and "word1" not in corpus.src_vocab
+
+
+def test_last_line_may_end_in_mid_sentence(write):
+    pairs = corpora.load(write(numbered(9) + "They did it again.\tIls l'ont "))
+    everything = [*pairs.train, *pairs.validation, *pairs.test]
+    assert (("they", "did", "it", "again", "."), ("ils", "l'", "ont"), None) in everything
+
+
+def test_num_pairs_takes_the_head_of_the_file(write):
+    path = write(numbered(10) + numbered(90))
+    corpus = corpora.load(path, num_pairs=20)
+    pairs = [*corpus.train, *corpus.validation, *corpus.test]
+    assert {pair.source[0] for pair in pairs} == {f"word{i}" for i in range(20)}
+    corpus = corpora.load(path, num_pairs=1000)  # more than there are: all of them
+    assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 90
+
+
+def test_max_steps_drops_long_pairs_and_counts_eos(write):
+    lines = numbered(10) + numbered(10, source="long long{} .", target="longue{} .")
+    lines += numbered(10, source="word{} .", target="une longue phrase{} .")
+    corpus = corpora.load(write(lines), max_steps=3)
+    pairs = [*corpus.train, *corpus.validation, *corpus.test]
+    assert {len(pair.source) for pair in pairs} == {len(pair.target) for pair in pairs} == {2}
+    assert len(pairs) == 10
+    assert corpus.max_steps == 3
+    assert all(max(map(len, pair[:2])) <= 9 for pair in corpora.load(max_steps=10).train)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (numbered(3) + "no tab here\n" + numbered(3), r"pairs.txt, line 4: expected source<TAB>t"),
+        (numbered(3) + "cut off before the t", r"line 4: .* found 'cut off before the t'"),
+        (numbered(3) + "nothing behind\t\n", r"line 4: expected source<TAB>target with words on"),
+        ("\tnothing before\n", r"line 1: expected source<TAB>target"),
+        (b"a\tb\nh\xe9\tb\n", r"pairs.txt, line 2: byte 0xe9 at position 1 is not UTF-8"),
+        (b"a\tb\nh\xc3", r"pairs.txt, line 2: byte 0xc3 at position 1 is not UTF-8"),
+        ("", "pairs.txt is empty; expected lines of source<TAB>target"),
+        ("\n \n", "pairs.txt is empty"),
+        ("a\tb\nc\td\n", "2 different source sentences; train, validation and test need at least"),
+    ],
+)
+def test_bad_file(write, content, message):
+    with pytest.raises(ValueError, match=message):
+        corpora.load(write(content))
+
+
+def test_bad_arguments(write, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no corpus .*nowhere.txt.*'fra-eng'"):
+        corpora.load(tmp_path / "nowhere.txt")
+    with pytest.raises(ValueError, match="is a folder"):
+        corpora.load(tmp_path)
+    with pytest.raises(ValueError, match="no pair of at most max_steps=2"):
+        corpora.load(write(numbered(9)), max_steps=2)
+    with pytest.raises(ValueError, match="num_pairs is 0"):
+        corpora.load(num_pairs=0)
+    with pytest.raises(ValueError, match="max_steps is -1"):
+        corpora.load(max_steps=-1)
+    with pytest.raises(ValueError, match=r"max_steps is 3, but the grammar's shortest"):
+        corpora.load(max_steps=3)
+
+
+# The download -----------------------------------------------------------------------------------
+
+
+def make_archive(entries):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves `server.content`, claiming `server.missing` bytes more than it sends."""
+
+    def do_GET(self):
+        self.server.requests += 1
+        if self.server.content is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.content) + self.server.missing))
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A web server in the place of d2l's, and an empty cache: nothing leaves this machine."""
+    import pooch
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    server.content, server.missing, server.requests = None, 0, 0
+    server.cache = tmp_path / "cache"
+    threading.Thread(target=functools.partial(server.serve_forever, 0.01), daemon=True).start()
+    monkeypatch.setattr(pooch, "os_cache", lambda project: server.cache)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(
+        corpora, "ARCHIVE_URL", f"http://127.0.0.1:{server.server_port}/fra-eng.zip"
+    )
+
+    def serve(content):
+        server.content = content
+        digest = hashlib.sha1(content).hexdigest()
+        monkeypatch.setattr(corpora, "ARCHIVE_HASH", f"sha1:{digest}")
+
+    server.serve = serve
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def cached(server):
+    return sorted(path.name for path in server.cache.rglob("*")) if server.cache.exists() else []
+
+
+def test_archive_is_fetched_once(server):
+    server.serve(make_archive({"fra-eng/fra.txt": numbered(20), "fra-eng/_about.txt": "?"}))
+    corpus = corpora.load("fra-eng")
+    assert (corpus.name, len(corpus.train)) == ("fra-eng", 18)
+    assert corpora.load("fra-eng", num_pairs=10).max_steps == 3
+    assert server.requests == 1
+    assert cached(server) == ["fra-eng.zip"]
+
+
+def test_archive_is_the_one_that_d2l_fetches():
+    spec = importlib.util.find_spec("d2l")
+    if spec is None:
+        pytest.skip("d2l is not installed")
+    # Read, not imported: that would need PyTorch.
+    text = (Path(spec.submodule_search_locations[0]) / "torch.py").read_text(encoding="utf-8")
+    (root,) = re.findall(r"^DATA_URL = 'http://(.*)'", text, re.MULTILINE)
+    (sha1,) = re.findall(r"d2l.DATA_HUB\['fra-eng'\] = .*fra-eng.zip',\s*'(\w+)'\)", text)
+    assert f"https://{root}fra-eng.zip" == corpora.ARCHIVE_URL
+    assert f"sha1:{sha1}" == corpora.ARCHIVE_HASH
+
+
+def test_download_with_another_checksum(server):
+    server.serve(make_archive({"fra-eng/fra.txt": numbered(20)}))
+    server.content += b"?"
+    with pytest.raises(OSError, match=r"could not fetch .*hash.*load\('grammar'\) needs none"):
+        corpora.load("fra-eng")
+    assert cached(server) == []
+
+
+def test_download_cut_off(server):
+    server.serve(make_archive({"fra-eng/fra.txt": numbered(20)}))
+    server.content, server.missing = server.content[:50], len(server.content) - 50
+    with pytest.raises(OSError, match=r"could not fetch .*load\('path/to/fra.txt'\) reads"):
+        corpora.load("fra-eng")
+    assert cached(server) == []
+
+
+def test_download_not_there(server):
+    with pytest.raises(OSError, match=r"could not fetch .*404"):
+        corpora.load("fra-eng")
+    assert cached(server) == []
+
+
+def test_download_offline(server, monkeypatch):
+    monkeypatch.setattr(corpora, "ARCHIVE_URL", "http://127.0.0.1:9/fra-eng.zip")
+    with pytest.raises(OSError, match=r"could not fetch .*without: load\('grammar'\)"):
+        corpora.load("fra-eng")
+    assert cached(server) == []
+
+
+@pytest.mark.parametrize(
+    "entry", ["../evil.txt", "/etc/evil", "a/../../evil", "C:\\evil", "..\\e"]
+)
+def test_archive_entry_that_leaves_the_folder(server, entry):
+    server.serve(make_archive({"fra-eng/fra.txt": numbered(20), entry: "evil"}))
+    with pytest.raises(ValueError, match="would leave the folder; refused"):
+        corpora.load("fra-eng")
+    assert cached(server) == ["fra-eng.zip"]
