@@ -84,7 +84,8 @@ run: $(READ) ## run every chapter in every framework, into build/run
 	$(PY) -m tabbook execute --out build/run $(NARROW) $(if $(CORPUS),--parameter CORPUS='$(CORPUS)')
 
 lab: $(READ) ## open JupyterLab on the notebooks
-	$(PY) -m jupyterlab notebooks
+	@# in a container one is often root, whom Jupyter refuses unless told
+	$(PY) -m jupyterlab $$([ "$$(id -u)" != 0 ] || echo --allow-root) notebooks
 
 test: lint check test-code test-notebooks ## run all tests
 
@@ -107,7 +108,7 @@ lint: $(WRITE) ## ruff: rules and format
 	$(PY) -m ruff format --check .
 
 test-code: $(READ) $(WRITE) ## the tests in tests/, or TESTS="tests/tool ..." only
-	$(PY) -m pytest $(TESTS)
+	$(PY) -m pytest -n 2 --dist loadfile $(TESTS)
 
 test-notebooks: $(READ) $(WRITE) ## run the committed notebooks again and compare their outputs
 	$(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadfile \

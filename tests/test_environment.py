@@ -165,13 +165,13 @@ def test_python_versions_agree():
     assert admitted == [11, 12, 13]
 
 
-@pytest.mark.parametrize("framework", frameworks.FRAMEWORKS.values(), ids=repr)
-def test_pyproject_extras_are_the_frameworks_files(framework):
-    if framework.name == "mxnet":
+@pytest.mark.parametrize("each", frameworks.FRAMEWORKS.values(), ids=repr)
+def test_pyproject_extras_are_the_frameworks_files(each):
+    if each.name == "mxnet":
         assert "mxnet" not in project()["optional-dependencies"]  # pip could not resolve it
     else:
-        names = {canonicalize_name(requirement.name) for requirement in extra(framework.library)}
-        assert names == pins_of(f"{framework.name}.txt").keys()
+        names = {canonicalize_name(requirement.name) for requirement in extra(each.library)}
+        assert names == pins_of(f"{each.name}.txt").keys()
 
 
 def test_pyproject_ranges_admit_the_pins_and_colabs_versions():
