@@ -1,0 +1,180 @@
+"""How good translations and attention weights are, on token lists and NumPy arrays."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class LengthBin(NamedTuple):
+    """The translations of sentences with `low` to `high` tokens: how many, and their BLEU."""
+
+    low: int
+    high: int
+    count: int
+    bleu: float
+
+
+def bleu(hypotheses, references):
+    """Corpus BLEU of tokenized translations, computed by sacrebleu.
+
+    The tokens are taken as they are (sacrebleu's `tokenize="none"`). Where no hypothesis has four
+    tokens, the longest n-grams that there are count (`effective_order`); otherwise this is
+    sacrebleu's default.
+
+    Args:
+        hypotheses: list of token sequences.
+        references: list of as many token sequences, the right translations.
+
+    Returns:
+        Float between 0 and 100.
+
+    Raises:
+        TypeError: if a sentence is a string.
+        ValueError: if there are no sentences, or the two lists differ in length.
+
+    Source: Papineni et al. 2002; Post 2018 (sacrebleu).
+    """
+    from sacrebleu.metrics import BLEU
+
+    hypotheses, references = _sentences(hypotheses, references)
+    scorer = BLEU(tokenize="none", force=True, effective_order=True)
+    joined = [" ".join(tokens) for tokens in references]
+    return scorer.corpus_score([" ".join(tokens) for tokens in hypotheses], [joined]).score
+
+
+def bleu_by_length(hypotheses, references, lengths, edges=None):
+    """Corpus BLEU of sentences grouped by length.
+
+    Args:
+        hypotheses: list of token sequences.
+        references: list of as many token sequences.
+        lengths: list of as many integers, usually the numbers of source tokens.
+        edges: increasing integers; a bin holds the lengths above one edge and up to the next. None
+            stands for 0, 5, 10, ... up to the longest sentence.
+
+    Returns:
+        List of `LengthBin`s, one fewer than edges. An empty bin has BLEU NaN.
+
+    Raises:
+        TypeError: if a sentence is a string.
+        ValueError: if there are no sentences, the lists differ in length, the edges do not
+            increase, or a length lies outside them.
+    """
+    hypotheses, references = _sentences(hypotheses, references)
+    lengths = np.asarray(lengths)
+    if lengths.shape != (len(hypotheses),):
+        raise ValueError(f"{len(hypotheses)} hypotheses, but lengths of shape {lengths.shape}")
+    if edges is None:
+        edges = range(0, int(lengths.max()) + 5, 5)
+    edges = np.asarray(edges)
+    if edges.ndim != 1 or len(edges) < 2 or (np.diff(edges) <= 0).any():
+        raise ValueError(f"edges are {edges.tolist()}; expected two or more increasing integers")
+    outside = lengths[(lengths <= edges[0]) | (lengths > edges[-1])]
+    if len(outside) > 0:
+        raise ValueError(
+            f"a sentence has length {outside[0]}, but the edges take {edges[0] + 1} to {edges[-1]}"
+        )
+    bins = []
+    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist()):
+        chosen = np.flatnonzero((lengths > low) & (lengths <= high))
+        score = float("nan")
+        if len(chosen) > 0:
+            score = bleu([hypotheses[i] for i in chosen], [references[i] for i in chosen])
+        bins.append(LengthBin(low + 1, high, len(chosen), score))
+    return bins
+
+
+def token_accuracy_by_position(hypotheses, references):
+    """How often the token at each position of a translation is the right one.
+
+    Args:
+        hypotheses: list of token sequences. One that ends early is wrong at the positions it
+            lacks.
+        references: list of as many token sequences.
+
+    Returns:
+        accuracy (positions,), between 0 and 1, and counts (positions,), the number of references
+        that have a token there; positions is the length of the longest reference.
+
+    Raises:
+        TypeError: if a sentence is a string.
+        ValueError: if there are no sentences, or the two lists differ in length.
+    """
+    hypotheses, references = _sentences(hypotheses, references)
+    positions = max(len(tokens) for tokens in references)
+    right, counts = np.zeros(positions), np.zeros(positions, dtype=int)
+    for hypothesis, reference in zip(hypotheses, references):
+        counts[: len(reference)] += 1
+        for t, (token, wanted) in enumerate(zip(hypothesis, reference)):
+            right[t] += token == wanted
+    return right / counts, counts
+
+
+def alignment_error_rate(attention_weights, alignments):
+    """Compare attention weights with gold word alignments.
+
+    Each target token is linked to the source token with its largest weight. With A the links found
+    and S the gold ones, all of them sure, summed over the sentences,
+
+        AER = 1 - 2 |A ∩ S| / (|A| + |S|).
+
+    One link for each target token cannot be perfect where gold has several.
+
+    Args:
+        attention_weights: list of arrays (target tokens, source tokens), without the row and
+            column of <eos>: `weights[: len(pair.target), : len(pair.source)]`. They should come
+            from teacher forcing, since the gold links belong to the reference.
+        alignments: list of as many sequences of (source index, target index).
+
+    Returns:
+        Float between 0, perfect, and 1.
+
+    Raises:
+        ValueError: if there are no sentences, the two lists differ in length, an array is not
+            two-dimensional, or a sentence has no gold alignment or links beyond its array.
+
+    Source: Och and Ney 2003, without possible links.
+    """
+    if len(attention_weights) != len(alignments):
+        raise ValueError(
+            f"{len(attention_weights)} arrays of attention weights, "
+            f"but {len(alignments)} alignments"
+        )
+    if len(alignments) == 0:
+        raise ValueError("there are no sentences to score")
+    agreed = total = 0
+    for number, (weights, alignment) in enumerate(zip(attention_weights, alignments)):
+        if alignment is None:
+            raise ValueError(f"sentence {number} has no gold alignment; the grammar's pairs have")
+        weights = np.asarray(weights)
+        if weights.ndim != 2:
+            raise ValueError(
+                f"attention weights of sentence {number} have shape {weights.shape}; "
+                "expected (target tokens, source tokens)"
+            )
+        gold = {(int(i), int(j)) for i, j in alignment}
+        for i, j in gold:
+            if not (0 <= j < weights.shape[0] and 0 <= i < weights.shape[1]):
+                raise ValueError(
+                    f"sentence {number} links source token {i} with target token {j}, but its "
+                    f"attention weights have shape {weights.shape}"
+                )
+        found = {(int(i), j) for j, i in enumerate(weights.argmax(axis=1))}
+        agreed += len(found & gold)
+        total += len(found) + len(gold)
+    if total == 0:
+        raise ValueError("the sentences have no tokens and no links to score")
+    return 1 - 2 * agreed / total
+
+
+def _sentences(hypotheses, references):
+    """Both as lists, checked."""
+    hypotheses, references = list(hypotheses), list(references)
+    if len(hypotheses) != len(references):
+        raise ValueError(f"{len(hypotheses)} hypotheses, but {len(references)} references")
+    if len(hypotheses) == 0:
+        raise ValueError("there are no sentences to score")
+    for sentence in (*hypotheses, *references):
+        if isinstance(sentence, str):
+            raise TypeError(f"{sentence!r} is a string; expected a sequence of tokens")
+    return hypotheses, references

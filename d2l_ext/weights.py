@@ -1,0 +1,191 @@
+"""The exchange format: one safetensors file that carries a trained model between frameworks.
+
+It holds float32 matrices as (inputs, outputs), GRU gates in the order r, z, n, the configuration
+and both vocabularies. How a framework's layers map to these names is the frameworks' business.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from d2l_ext.corpora import Vocab
+
+FORMAT_VERSION = 1
+KINDS = ("plain", "attention")
+CONFIG_KEYS = (
+    "kind",
+    "src_vocab_size",
+    "tgt_vocab_size",
+    "embed_size",
+    "num_hiddens",
+    "num_layers",
+    "dropout",
+    "bidirectional",
+)
+
+
+def expected_shapes(config):
+    """Name every array of a model and give its shape.
+
+    Args:
+        config: dict with the keys `CONFIG_KEYS`. `kind` is "plain" (the context is the encoder's
+            last state, in every step) or "attention" (additive).
+
+    Returns:
+        Dict from name to shape. A GRU layer has `w_x` (inputs, 3 * num_hiddens), `w_h`
+        (num_hiddens, 3 * num_hiddens), `b_x` and `b_h` (3 * num_hiddens,). The decoder's first
+        layer has as inputs the context, then the embedding.
+
+    Raises:
+        ValueError: if a key is missing or unknown, or a value is not allowed.
+    """
+    missing = [key for key in CONFIG_KEYS if key not in config]
+    unknown = [key for key in config if key not in CONFIG_KEYS]
+    if missing or unknown:
+        raise ValueError(f"configuration: missing keys {missing}, unknown keys {unknown}")
+    if config["kind"] not in KINDS:
+        raise ValueError(f"configuration: kind is {config['kind']!r}; expected one of {KINDS}")
+    for key in ("src_vocab_size", "tgt_vocab_size", "embed_size", "num_hiddens", "num_layers"):
+        if not isinstance(config[key], int) or config[key] < 1:
+            raise ValueError(
+                f"configuration: {key} is {config[key]!r}; expected a positive integer"
+            )
+    embed_size, num_hiddens = config["embed_size"], config["num_hiddens"]
+    bidirectional, attention = config["bidirectional"], config["kind"] == "attention"
+    shapes = {}
+
+    def gru(prefix, inputs):
+        shapes[f"{prefix}.w_x"] = (inputs, 3 * num_hiddens)
+        shapes[f"{prefix}.w_h"] = (num_hiddens, 3 * num_hiddens)
+        shapes[f"{prefix}.b_x"] = (3 * num_hiddens,)
+        shapes[f"{prefix}.b_h"] = (3 * num_hiddens,)
+
+    encoder_outputs = (2 if bidirectional else 1) * num_hiddens
+    shapes["encoder.embedding"] = (config["src_vocab_size"], embed_size)
+    for layer in range(config["num_layers"]):
+        inputs = embed_size if layer == 0 else encoder_outputs
+        gru(f"encoder.gru.{layer}", inputs)
+        if bidirectional:
+            gru(f"encoder.gru.{layer}.backward", inputs)
+            shapes[f"encoder.init.{layer}.w"] = (num_hiddens, num_hiddens)
+    if attention:
+        shapes["decoder.attention.w_q"] = (num_hiddens, num_hiddens)
+        shapes["decoder.attention.w_k"] = (encoder_outputs, num_hiddens)
+        shapes["decoder.attention.w_v"] = (num_hiddens, 1)
+    context = encoder_outputs if attention else num_hiddens
+    shapes["decoder.embedding"] = (config["tgt_vocab_size"], embed_size)
+    for layer in range(config["num_layers"]):
+        gru(f"decoder.gru.{layer}", context + embed_size if layer == 0 else num_hiddens)
+    shapes["decoder.dense.w"] = (num_hiddens, config["tgt_vocab_size"])
+    shapes["decoder.dense.b"] = (config["tgt_vocab_size"],)
+    return shapes
+
+
+def check(arrays, config):
+    """Compare arrays with what a configuration asks for.
+
+    Args:
+        arrays: dict from name to array.
+        config: as for `expected_shapes`.
+
+    Raises:
+        ValueError: if arrays are missing, unknown or of another shape; it names them.
+    """
+    shapes = expected_shapes(config)
+    problems = [f"{name} is missing" for name in shapes if name not in arrays]
+    problems += [f"{name} is unknown" for name in arrays if name not in shapes]
+    for name, shape in shapes.items():
+        if name in arrays and tuple(np.shape(arrays[name])) != shape:
+            problems.append(f"{name} has shape {tuple(np.shape(arrays[name]))}, expected {shape}")
+    if problems:
+        raise ValueError("weights do not fit the configuration: " + "; ".join(problems))
+
+
+def save(path, arrays, config, src_vocab, tgt_vocab):
+    """Write a model to a file, which is replaced only when the new one is complete.
+
+    Args:
+        path: where to write; by custom it ends in `.safetensors`.
+        arrays: dict from name to array, as `expected_shapes` says; stored as float32.
+        config: as for `expected_shapes`.
+        src_vocab: `corpora.Vocab` of the sources.
+        tgt_vocab: `corpora.Vocab` of the targets.
+
+    Raises:
+        ValueError: if arrays, vocabularies and configuration do not fit each other.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    check(arrays, config)
+    _check_vocabularies(config, src_vocab, tgt_vocab)
+    metadata = {
+        "format_version": str(FORMAT_VERSION),
+        "config": json.dumps(config),
+        "src_vocab": json.dumps(src_vocab.tokens, ensure_ascii=False),
+        "tgt_vocab": json.dumps(tgt_vocab.tokens, ensure_ascii=False),
+    }
+    content = to_bytes(
+        {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()},
+        metadata,
+    )
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load(path):
+    """Read a file that `save` has written, in whatever framework.
+
+    Args:
+        path: the file.
+
+    Returns:
+        arrays (dict from name to NumPy float32 array), config (dict), src_vocab and tgt_vocab
+        (`corpora.Vocab`).
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is truncated or no weights file, has another format version, or its
+            parts do not fit each other.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weights file {str(path)!r}; save_model writes one")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is no complete safetensors file ({error}); save the model again"
+        ) from error
+    version = metadata.get("format_version")
+    if version != str(FORMAT_VERSION):
+        found = "no format version" if version is None else f"format version {version}"
+        raise ValueError(
+            f"{path} has {found}; this release of d2l_ext reads version {FORMAT_VERSION}"
+        )
+    try:
+        config = json.loads(metadata["config"])
+        src_vocab, tgt_vocab = (Vocab(json.loads(metadata[k])) for k in ("src_vocab", "tgt_vocab"))
+        check(arrays, config)
+        _check_vocabularies(config, src_vocab, tgt_vocab)
+    except KeyError as error:
+        raise ValueError(f"{path} has no {error.args[0]} in its metadata") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return arrays, config, src_vocab, tgt_vocab
+
+
+def _check_vocabularies(config, src_vocab, tgt_vocab):
+    for key, vocab in (("src_vocab_size", src_vocab), ("tgt_vocab_size", tgt_vocab)):
+        if len(vocab) != config[key]:
+            raise ValueError(f"{key} is {config[key]}, but the vocabulary has {len(vocab)} tokens")

@@ -1,0 +1,129 @@
+"""Metrics against numbers computed by hand, and against sacrebleu itself."""
+
+import math
+
+import numpy as np
+import pytest
+import sacrebleu
+
+from d2l_ext import corpora, metrics
+
+REFERENCES = [tuple(s.split()) for s in ("le chat dort ici .", "je ne vois pas le chien .")]
+HYPOTHESES = [tuple(s.split()) for s in ("le chat dort là .", "je vois le chien .")]
+
+
+def test_bleu_by_hand():
+    # 9 of 10 unigrams, 4 of 8 bigrams, 2 of 6 trigrams, 0 of 4 four-grams (smoothed to 1/2);
+    # 10 tokens for 12.
+    precisions = (9 / 10) * (4 / 8) * (2 / 6) * (0.5 / 4)
+    expected = 100 * math.exp(1 - 12 / 10) * precisions**0.25
+    assert metrics.bleu(HYPOTHESES, REFERENCES) == pytest.approx(expected)
+
+
+def test_bleu_is_sacrebleus_default_on_a_corpus():
+    pairs = corpora.load(num_pairs=200).train
+    references = [pair.target for pair in pairs]
+    hypotheses = [pair.target[1:] if i % 3 else pair.target for i, pair in enumerate(pairs)]
+    lines = [" ".join(tokens) for tokens in hypotheses], [[" ".join(r) for r in references]]
+    expected = sacrebleu.corpus_bleu(*lines, tokenize="none", force=True).score
+    assert 50 < expected < 100
+    assert metrics.bleu(hypotheses, references) == pytest.approx(expected)
+
+
+def test_bleu_of_perfect_and_of_wrong_translations():
+    assert metrics.bleu(REFERENCES, REFERENCES) == pytest.approx(100)
+    assert metrics.bleu([["il", "dort", "."]], [("il", "dort", ".")]) == pytest.approx(100)
+    assert metrics.bleu([["x"] * 5, []], REFERENCES) < 10
+
+
+def test_bleu_by_length_by_hand():
+    hypotheses = [["a", "b"], ["a", "b", "c", "d", "e", "f"], ["x"]]
+    references = [["a", "b"], ["a", "b", "c", "d", "e", "f"], ["y"]]
+    bins = metrics.bleu_by_length(hypotheses, references, [5, 6, 11], edges=(0, 5, 10, 15, 20))
+    assert [(b.low, b.high, b.count) for b in bins] == [
+        (1, 5, 1),
+        (6, 10, 1),
+        (11, 15, 1),
+        (16, 20, 0),
+    ]
+    assert [b.bleu for b in bins[:2]] == pytest.approx([100, 100])
+    assert bins[2].bleu < 60
+    assert math.isnan(bins[3].bleu)
+
+
+def test_bleu_by_length_makes_its_own_bins():
+    bins = metrics.bleu_by_length(REFERENCES, REFERENCES, [5, 11])
+    assert [(b.low, b.high, b.count) for b in bins] == [(1, 5, 1), (6, 10, 0), (11, 15, 1)]
+    bins = metrics.bleu_by_length(REFERENCES, REFERENCES, [5, 10])
+    assert [(b.low, b.high, b.count) for b in bins] == [(1, 5, 1), (6, 10, 1)]
+
+
+def test_bleu_by_length_errors():
+    with pytest.raises(ValueError, match="a sentence has length 12, but the edges take 1 to 10"):
+        metrics.bleu_by_length(REFERENCES, REFERENCES, [5, 12], edges=(0, 5, 10))
+    with pytest.raises(ValueError, match=r"edges are \[5, 0\]"):
+        metrics.bleu_by_length(REFERENCES, REFERENCES, [5, 12], edges=(5, 0))
+    with pytest.raises(ValueError, match=r"2 hypotheses, but lengths of shape \(3,\)"):
+        metrics.bleu_by_length(REFERENCES, REFERENCES, [5, 6, 7])
+
+
+def test_token_accuracy_by_position_by_hand():
+    hypotheses = [["a", "b", "c"], ["a", "x"], ["y", "b", "c", "d"]]
+    references = [["a", "b", "c", "d"], ["a", "b"], ["a", "b", "x"]]
+    accuracy, counts = metrics.token_accuracy_by_position(hypotheses, references)
+    assert accuracy == pytest.approx([2 / 3, 2 / 3, 1 / 2, 0])
+    assert counts.tolist() == [3, 3, 2, 1]
+
+
+def test_alignment_error_rate_by_hand():
+    # Links found: (0, 0), (2, 1), (1, 2). Gold: (0, 0), (1, 1), (1, 2), (2, 2). Two agree.
+    weights = np.array([[0.8, 0.1, 0.1], [0.1, 0.2, 0.7], [0.0, 0.9, 0.1]])
+    gold = ((0, 0), (1, 1), (1, 2), (2, 2))
+    assert metrics.alignment_error_rate([weights], [gold]) == pytest.approx(1 - 4 / 7)
+    # A second sentence: one link found, one gold, agreeing. The counts add up.
+    second = np.array([[0.4, 0.6]])
+    rate = metrics.alignment_error_rate([weights, second], [gold, [(1, 0)]])
+    assert rate == pytest.approx(1 - 6 / 9)
+
+
+def test_alignment_error_rate_of_gold_and_of_its_opposite():
+    for pair in corpora.load(num_pairs=100).train:
+        weights = np.zeros((len(pair.target), len(pair.source)))
+        for i, j in pair.alignment:
+            weights[j, i] = 1
+        rate = metrics.alignment_error_rate([weights], [pair.alignment])
+        # Only further links of a target token are missed.
+        missed = len(pair.alignment) - len(pair.target)
+        assert rate == pytest.approx(missed / (len(pair.alignment) + len(pair.target)))
+        assert metrics.alignment_error_rate([1 - weights], [pair.alignment]) > 0.9
+
+
+def test_alignment_error_rate_errors():
+    weights = np.eye(2)
+    with pytest.raises(ValueError, match="1 arrays of attention weights, but 2 alignments"):
+        metrics.alignment_error_rate([weights], [[], []])
+    with pytest.raises(ValueError, match="no sentences"):
+        metrics.alignment_error_rate([], [])
+    with pytest.raises(ValueError, match="sentence 0 has no gold alignment"):
+        metrics.alignment_error_rate([weights], [None])
+    with pytest.raises(ValueError, match=r"sentence 0 have shape \(2, 2, 1\)"):
+        metrics.alignment_error_rate([weights[..., None]], [[(0, 0)]])
+    with pytest.raises(ValueError, match=r"links source token 2 with target token 0, .*\(2, 2\)"):
+        metrics.alignment_error_rate([weights], [[(2, 0)]])
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        metrics.bleu,
+        metrics.token_accuracy_by_position,
+        lambda hypotheses, references: metrics.bleu_by_length(hypotheses, references, []),
+    ],
+)
+def test_sentences_are_checked(metric):
+    with pytest.raises(ValueError, match="no sentences"):
+        metric([], [])
+    with pytest.raises(ValueError, match="2 hypotheses, but 1 references"):
+        metric(HYPOTHESES, REFERENCES[:1])
+    with pytest.raises(TypeError, match=r"'le chat' is a string"):
+        metric(["le chat"], [["le", "chat"]])
