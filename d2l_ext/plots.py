@@ -1,0 +1,298 @@
+"""Pictures of results, one call each, in one house style: heatmaps, attention and lines.
+
+Every function returns a matplotlib figure that a notebook shows when it is the last value of a
+cell (or by IPython's `display`); `figure.savefig` writes it to a file. Arrays of any framework
+will do. matplotlib's own settings stay as they are.
+"""
+
+import functools
+
+import numpy as np
+
+# Okabe and Ito's colors, which are told apart with any kind of color vision; markers and dashes
+# tell the lines apart in a gray print.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+GOLD = "#E69F00"
+SMALL, LARGE = 13, 14  # points
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": SMALL,
+    "axes.labelsize": LARGE,
+    "axes.titlesize": LARGE,
+    "axes.edgecolor": "black",
+    "axes.labelcolor": "black",
+    "axes.linewidth": 1.0,
+    "legend.fontsize": SMALL,
+    "text.color": "black",
+    "figure.facecolor": "white",
+    "figure.dpi": 100,
+}
+
+
+def _in_house_style(function):
+    """Draw in the house style, and close the figure, lest notebooks show it a second time."""
+
+    @functools.wraps(function)
+    def draw(*args, **kwargs):
+        import matplotlib.pyplot as plt
+
+        with plt.rc_context(STYLE):
+            figure = function(*args, **kwargs)
+            plt.close(figure)
+        return figure
+
+    return draw
+
+
+def _to_numpy(array):
+    """Any framework's array as float64, whatever device or gradient it hangs on."""
+    if hasattr(array, "detach"):  # torch.Tensor
+        array = array.detach().cpu().float()
+    elif hasattr(array, "asnumpy"):  # mxnet.np.ndarray
+        array = array.asnumpy()
+    return np.asarray(array, dtype=np.float64)
+
+
+def _tick(ax, **parameters):
+    # Ticks are made late, outside the style's context, so they are told their size.
+    ax.tick_params(labelsize=SMALL, color="black", labelcolor="black", **parameters)
+
+
+def _check_labels(name, labels, size):
+    if labels is not None and len(labels) != size:
+        raise ValueError(f"{len(labels)} {name}, but {size} to label")
+
+
+@_in_house_style
+def heatmaps(
+    matrices,
+    titles=None,
+    row_labels=None,
+    column_labels=None,
+    xlabel="Keys",
+    ylabel="Queries",
+    decimals=None,
+):
+    """Draw matrices side by side as heatmaps with one color bar, which starts at 0.
+
+    Args:
+        matrices: array (matrices, rows, columns), or a list of arrays (rows, columns). Attention
+            weights (queries, keys), usually.
+        titles: list of a string for each matrix, or None.
+        row_labels: list of a string for each row, or None to count them.
+        column_labels: list of a string for each column, or None to count them.
+        xlabel: string, below each heatmap.
+        ylabel: string, beside the first heatmap.
+        decimals: write the values into the cells, with so many decimals; None for no values.
+
+    Returns:
+        matplotlib figure.
+
+    Raises:
+        ValueError: if there is no matrix, one is not two-dimensional, or labels do not fit.
+    """
+    import matplotlib.pyplot as plt
+
+    matrices = [_to_numpy(matrix) for matrix in matrices]
+    if not matrices:
+        raise ValueError("there are no matrices to draw")
+    for number, matrix in enumerate(matrices):
+        if matrix.ndim != 2 or matrix.size == 0:
+            raise ValueError(
+                f"matrix {number} has shape {matrix.shape}; expected (rows, columns), with at "
+                "least one of each"
+            )
+        _check_labels("row labels", row_labels, matrix.shape[0])
+        _check_labels("column labels", column_labels, matrix.shape[1])
+    _check_labels("titles", titles, len(matrices))
+
+    low = min(0, *(np.nanmin(matrix) for matrix in matrices))
+    high = max(np.nanmax(matrix) for matrix in matrices)
+    rows, columns = np.max([matrix.shape for matrix in matrices], axis=0)
+    cell = 0.55 if decimals is not None else 0.42  # inches
+    width = max(1.9, cell * columns) + 0.3
+    height = max(1.5, cell * rows)
+    figure, axes = plt.subplots(
+        1,
+        len(matrices),
+        figsize=(width * len(matrices) + 1.8, height + 1.2),
+        layout="constrained",
+        squeeze=False,
+    )
+    for number, (ax, matrix) in enumerate(zip(axes[0], matrices)):
+        image = _draw_matrix(ax, matrix, low, high, row_labels, column_labels, decimals)
+        ax.set_xlabel(xlabel)
+        if number == 0:
+            ax.set_ylabel(ylabel)
+        if titles is not None:
+            ax.set_title(titles[number])
+    _color_bar(figure, image, axes[0].tolist())
+    return figure
+
+
+def _draw_matrix(ax, matrix, low, high, row_labels, column_labels, decimals=None):
+    from matplotlib.ticker import MaxNLocator
+
+    image = ax.imshow(matrix, cmap="Blues", vmin=low, vmax=high if high > low else low + 1)
+    ax.set_aspect("equal")
+    for axis, labels in ((ax.yaxis, row_labels), (ax.xaxis, column_labels)):
+        if labels is None:
+            axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        else:
+            axis.set_ticks(range(len(labels)), labels=labels)
+    # White lines between the cells, so that equal neighbors stay apart.
+    ax.set_xticks(np.arange(0.5, matrix.shape[1] - 1), minor=True)
+    ax.set_yticks(np.arange(0.5, matrix.shape[0] - 1), minor=True)
+    ax.grid(which="minor", color="white", linewidth=1)
+    _tick(ax)
+    ax.tick_params(which="minor", length=0)
+    if decimals is not None:
+        for (row, column), value in np.ndenumerate(matrix):
+            dark = value - low > 0.6 * (high - low)
+            ax.text(
+                column,
+                row,
+                f"{value:.{decimals}f}",
+                ha="center",
+                va="center",
+                color="white" if dark else "black",
+            )
+    return image
+
+
+def _color_bar(figure, image, axes):
+    bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=15, pad=0.02)
+    bar.locator.set_params(nbins=5)
+    _tick(bar.ax)
+
+
+@_in_house_style
+def attention(weights, source, target, alignment=None, title=None):
+    """Draw the attention weights of one translation: target tokens by source tokens.
+
+    Args:
+        weights: array (target tokens, source tokens).
+        source: list of the source tokens, one for each column.
+        target: list of the target tokens, one for each row.
+        alignment: gold links, (source index, target index) each, whose cells get a frame; or None.
+        title: string or None.
+
+    Returns:
+        matplotlib figure.
+
+    Raises:
+        ValueError: if the shape of the weights is not that of the tokens, or a link lies outside.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
+
+    weights = _to_numpy(weights)
+    if weights.shape != (len(target), len(source)) or weights.size == 0:
+        raise ValueError(
+            f"attention weights have shape {weights.shape}, but there are {len(target)} target "
+            f"and {len(source)} source tokens"
+        )
+    alignment = list(alignment or ())
+    for i, j in alignment:
+        if not (0 <= i < len(source) and 0 <= j < len(target)):
+            raise ValueError(
+                f"the alignment links source token {i} with target token {j}, but there are only "
+                f"{len(source)} and {len(target)}"
+            )
+    cell = 0.42 if max(weights.shape) <= 16 else 0.3  # inches
+    margin = 0.13 * max(map(len, [*source, *target]))  # for the longest token
+    size = cell * len(source) + margin + 1.4, max(2.0, cell * len(target)) + margin + 0.8
+    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    image = _draw_matrix(ax, weights, 0, max(1.0, weights.max()), target, source)
+    ax.xaxis.tick_top()
+    ax.xaxis.set_label_position("top")
+    _tick(ax, axis="x", labelrotation=90)
+    ax.set_xlabel("Source")
+    ax.set_ylabel("Target")
+    if title is not None:
+        ax.set_title(title)
+    for i, j in alignment:
+        # A white frame around an orange one is seen on pale and on dark cells.
+        for color, line in (("white", 4.5), (GOLD, 2.5)):
+            ax.add_patch(
+                Rectangle(
+                    (i - 0.43, j - 0.43), 0.86, 0.86, fill=False, edgecolor=color, linewidth=line
+                )
+            )
+    if alignment:
+        mark = Line2D(
+            [], [], color=GOLD, marker="s", markersize=12, markeredgewidth=2.5, linestyle="none"
+        )
+        mark.set_markerfacecolor("none")
+        ax.legend(
+            [mark],
+            ["gold alignment"],
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.01),
+            frameon=False,
+            handletextpad=0.3,
+        )
+    _color_bar(figure, image, [ax])
+    return figure
+
+
+@_in_house_style
+def lines(x, series, xlabel, ylabel, title=None, log_x=False, log_y=False, ylim=None):
+    """Draw lines over a common axis, told apart by color, marker and dashes.
+
+    Args:
+        x: sequence of positions (points,), numbers, or strings such as "1-5".
+        series: dict from label to sequence of values (points,); NaN leaves a gap.
+        xlabel: string.
+        ylabel: string, with the unit.
+        title: string or None.
+        log_x: whether the horizontal axis is logarithmic.
+        log_y: whether the vertical axis is logarithmic.
+        ylim: lowest and highest value shown, or None.
+
+    Returns:
+        matplotlib figure.
+
+    Raises:
+        ValueError: if there is no series, one does not have as many points as `x`, or there are
+            more than can be told apart.
+    """
+    import matplotlib.pyplot as plt
+
+    if not 1 <= len(series) <= len(COLORS):
+        raise ValueError(f"there are {len(series)} series; expected 1 to {len(COLORS)}")
+    if len(x) == 0 or not isinstance(x[0], str):
+        x = _to_numpy(x)
+    series = {label: _to_numpy(values) for label, values in series.items()}
+    for label, values in series.items():
+        if values.shape != (len(x),):
+            raise ValueError(f"{label!r} has shape {values.shape}, but there are {len(x)} points")
+    figure, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    for number, (label, values) in enumerate(series.items()):
+        ax.plot(
+            x,
+            values,
+            color=COLORS[number],
+            marker=MARKERS[number],
+            linestyle=DASHES[number],
+            linewidth=2,
+            markersize=7,
+            label=label,
+        )
+    if log_x:
+        ax.set_xscale("log")
+    if log_y:
+        ax.set_yscale("log")
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
+    if ylim is not None:
+        ax.set_ylim(ylim)
+    ax.grid(color="0.88", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    _tick(ax, which="both")
+    if len(series) > 1:
+        ax.legend(frameon=False, handlelength=2.8)
+    return figure
