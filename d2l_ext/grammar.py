@@ -315,8 +315,7 @@ class Writer:
 
     def inflect(self, adjective, feminine, plural, link):
         """The French adjective in its form for this gender and number."""
-        before_vowel = None if feminine or plural else adjective.before_vowel
-        return Word(adjective.french[feminine + 2 * plural], before_vowel, (link,))
+        return Word(adjective.french[feminine + 2 * plural], None, (link,))
 
     def adjectives(self, noun, plural):
         """Up to two adjectives, or one with 'very': English words, and French before and after."""
@@ -336,6 +335,8 @@ class Writer:
                 french.append(Word("très", None, (very,)))
             english.append(self.word(adjective.english))
             french.append(self.inflect(adjective, noun.feminine, plural, english[-1]))
+            if not (noun.feminine or plural):  # 'un vieil ami', but 'je suis vieux et fatigué'
+                french[-1].before_vowel = adjective.before_vowel
         return english, before, after
 
     def determiner(self, noun, plural, definite, negated, bare):

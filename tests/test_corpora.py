@@ -239,7 +239,7 @@ def test_same_seed_gives_the_same_corpus_on_every_machine():
         content = repr((corpus.train, corpus.test, corpus.src_vocab.tokens))
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
-    assert digest(corpora.load(num_pairs=500)) == "d60213076df31b2e"
+    assert digest(corpora.load(num_pairs=500)) == "1bc8430331737790"
     assert digest(corpora.load(num_pairs=500, seed=1)) != digest(corpora.load(num_pairs=500))
 
 
