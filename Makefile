@@ -117,7 +117,7 @@ test-notebooks: $(READ) $(WRITE) ## run the committed notebooks again and compar
 figures: $(STAMPS)/project ## draw the conceptual figures again (figures/*.py)
 	@for script in figures/*.py; do echo "$$script"; $(PY) "$$script"; done
 
-check-versions: ## test on Python 3.12 and 3.13 too, where there: gigabytes, half an hour
+check-versions: ## test on Python 3.12, 3.13 and as on Colab: 20 GB, half an hour or more
 	python3 tools/check_versions.py
 
 clean: ## remove what running and testing has left (not .venv)
