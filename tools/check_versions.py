@@ -1,7 +1,7 @@
 """Tests the committed state on the other Pythons and package versions that it is meant for.
 
-Three environments, each in a clone of its own under build/: Python 3.12 and 3.13 with the pins, and
-Python 3.13 with the versions of a hosted notebook (requirements/colab.txt). In each one, install
+Three environments, each in a clone of its own under build/: Python 3.12 and 3.13 with the pins,
+and Python 3.13 with the versions of a hosted notebook (requirements/colab.txt). In each, install
 everything, run tests (all frameworks, d2l's modules and ours are imported), and run chapter 02 in
 every framework. The clones stay, so that a second run is quick. It is a target of its own, outside
 `make test`, because pip brings several GB of CUDA libraries with each PyTorch.
