@@ -15,6 +15,7 @@ import builtins
 import contextlib
 import importlib
 import importlib.util
+import random
 import sys
 import threading
 import types
@@ -145,15 +146,18 @@ def import_d2l(framework):
         module = importlib.util.module_from_spec(spec)
         # Import statements call the `__import__` among their own module's builtins. Giving d2l's
         # module one of its own keeps the placeholders out of sys.modules, where others would see
-        # them.
+        # them. And d2l.jax draws a random number when it is imported: draw it again afterwards.
         optional = _OPTIONAL.keys() - set(_FRAMEWORKS[framework].packages)
         module.__builtins__ = {**vars(builtins), "__import__": _importer(name, optional)}
         sys.modules[name] = module
+        drawn = random.getstate()
         try:
             spec.loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
             raise
+        finally:
+            random.setstate(drawn)
         setattr(sys.modules["d2l"], framework, module)
         return module
 
@@ -264,9 +268,18 @@ def _view(module, names):
 
 
 def _importer(user, optional):
-    """An `__import__` for one module that puts off the import of its optional packages."""
+    """An `__import__` for one module, which puts off the import of its optional packages.
+
+    It also hands out a `random` whose `randint` takes whole floats, as Python's did before 3.12:
+    d2l.jax calls `random.randint(0, 1e6)`.
+    """
+
+    def randint(a, b):
+        return random.randint(int(a), int(b))
 
     def __import__(name, globals=None, locals=None, fromlist=(), level=0):
+        if name == "random":
+            return _view(random, {"randint": randint})
         if level or name not in optional:
             return builtins.__import__(name, globals, locals, fromlist, level)
         module = _LateModule(name, user)

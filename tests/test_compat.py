@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import random
 import sys
 
 import numpy as np
@@ -20,7 +21,7 @@ needs_torch = pytest.mark.skipif(
 
 # Run around an import; what it prints are the changes that others could notice.
 WATCH = """
-import builtins, logging, os, types, warnings
+import builtins, logging, os, random, types, warnings
 import numpy
 
 def state():
@@ -32,6 +33,8 @@ def state():
         "import": builtins.__import__,
         "builtins": dict(vars(builtins)),
         "handlers": list(logging.root.handlers),
+        "random": random.getstate(),
+        "numpy.random": numpy.random.get_state()[1].tolist(),
     }
 """
 
@@ -285,6 +288,20 @@ sys.meta_path[:] = finders
 compat.import_d2l("torch").Vocab
 """
     assert output_of(code) == "No module named 'pandas'"
+
+
+@pytest.mark.skipif(
+    frameworks.FRAMEWORKS["jax"] not in frameworks.UNDER_TEST, reason="FRAMEWORK is another"
+)
+def test_the_book_draws_seeds_from_a_range_given_in_floats():
+    """d2l.jax calls randint(0, 1e6), which Python's own refuses from 3.12 on."""
+    book = compat.import_d2l("jax")
+    random.seed(1)
+    expected = random.randint(0, 10**6)
+    random.seed(1)
+    assert book.get_seed() == expected
+    assert book.random is not random
+    assert book.random.getstate() == random.getstate()
 
 
 def test_names_fall_through_to_the_book(framework):
