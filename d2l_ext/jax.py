@@ -110,7 +110,7 @@ def masked_softmax(X, valid_lens):
     return weights.astype(X.dtype)
 
 
-# From notebooks/03_scoring_functions.md, section "attention", cell cb6ab49b8294
+# From notebooks/03_scoring_functions.md, section "What all attentions share", cell efe2493a806c
 class Attention(nnx.Module):
     """Weights from scores, then the average of the values by these weights.
 
@@ -183,7 +183,7 @@ class Attention(nnx.Module):
         return self.dropout(weights) @ values, weights
 
 
-# From notebooks/03_scoring_functions.md, section "dot", cell c17bfcc039f1
+# From notebooks/03_scoring_functions.md, section "Dot product", cell ae9dfab5de7b
 class DotProductAttention(Attention):
     """Scores by the dot product: score = q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -212,7 +212,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "additive", cell d05c044d5720
+# From notebooks/03_scoring_functions.md, section "Additive", cell ee3851f59db2
 class LazyLinear(nnx.Module):
     """A linear layer without bias whose sizes are found at its first call.
 
@@ -271,7 +271,7 @@ class AdditiveAttention(Attention):
         return self.w_v(hiddens).squeeze(-1)
 
 
-# From notebooks/03_scoring_functions.md, section "bilinear", cell 57b6accfbb37
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 798153ee41dc
 class BilinearAttention(Attention):
     """Scores by a bilinear form: score = q · W k (Luong et al. 2015, 'general').
 

@@ -116,7 +116,7 @@ def masked_softmax(X, valid_lens):
     return F.npx.softmax(X, axis=-1, length=lens.astype("int32"), use_length=True)
 
 
-# From notebooks/03_scoring_functions.md, section "attention", cell 8c93eb64754d
+# From notebooks/03_scoring_functions.md, section "What all attentions share", cell eb9710cd2730
 class Attention(nn.HybridBlock):
     """Weights from scores, then the average of the values by these weights.
 
@@ -197,7 +197,7 @@ class Attention(nn.HybridBlock):
         return F.npx.batch_dot(self.dropout(weights), values), weights
 
 
-# From notebooks/03_scoring_functions.md, section "dot", cell 570659d22255
+# From notebooks/03_scoring_functions.md, section "Dot product", cell 51316b2f123e
 class DotProductAttention(Attention):
     """Scores by the dot product: score = q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -227,7 +227,7 @@ class DotProductAttention(Attention):
         return scores / F.np.sqrt(d) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "additive", cell 7c431e183396
+# From notebooks/03_scoring_functions.md, section "Additive", cell 9128ef83ed5c
 class AdditiveAttention(Attention):
     """Scores by a perceptron: score = w_v · tanh(W_q q + W_k k).
 
@@ -256,11 +256,11 @@ class AdditiveAttention(Attention):
         projected_queries = F.np.expand_dims(self.W_q(queries), 2)
         projected_keys = F.np.expand_dims(projected_keys, 1)
         # (batch, queries, 1, hiddens) + (batch, 1, keys, hiddens)
-        hiddens = F.np.tanh(projected_queries + projected_keys)
+        hiddens = F.npx.activation(projected_queries + projected_keys, act_type="tanh")
         return F.np.squeeze(self.w_v(hiddens), -1)
 
 
-# From notebooks/03_scoring_functions.md, section "bilinear", cell b760be4f73a1
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 8be94dbdee22
 class BilinearAttention(Attention):
     """Scores by a bilinear form: score = q · W k (Luong et al. 2015, 'general').
 

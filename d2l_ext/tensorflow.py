@@ -108,7 +108,7 @@ def masked_softmax(X, valid_lens):
     return tf.where(valid, weights, tf.cast(0, X.dtype))
 
 
-# From notebooks/03_scoring_functions.md, section "attention", cell 21f0de496e65
+# From notebooks/03_scoring_functions.md, section "What all attentions share", cell f72a263519b5
 class Attention(keras.layers.Layer):
     """Weights from scores, then the average of the values by these weights.
 
@@ -182,7 +182,7 @@ class Attention(keras.layers.Layer):
         return tf.matmul(dropped, values), weights
 
 
-# From notebooks/03_scoring_functions.md, section "dot", cell aca73f0253ea
+# From notebooks/03_scoring_functions.md, section "Dot product", cell b6c9add145c2
 class DotProductAttention(Attention):
     """Scores by the dot product: score = q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -209,7 +209,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "additive", cell d042b6ddb76e
+# From notebooks/03_scoring_functions.md, section "Additive", cell cff63160df73
 class AdditiveAttention(Attention):
     """Scores by a perceptron: score = w_v · tanh(W_q q + W_k k).
 
@@ -239,7 +239,7 @@ class AdditiveAttention(Attention):
         return tf.squeeze(self.w_v(hiddens), -1)
 
 
-# From notebooks/03_scoring_functions.md, section "bilinear", cell f632a8f92e76
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell e62a49bc3b81
 class BilinearAttention(Attention):
     """Scores by a bilinear form: score = q · W k (Luong et al. 2015, 'general').
 

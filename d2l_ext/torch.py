@@ -104,7 +104,7 @@ def masked_softmax(X, valid_lens):
     return torch.where(valid, torch.softmax(scores, dim=-1), 0.0)
 
 
-# From notebooks/03_scoring_functions.md, section "attention", cell 33b92a3d6282
+# From notebooks/03_scoring_functions.md, section "What all attentions share", cell 9ed71a3e912a
 class Attention(nn.Module):
     """Weights from scores, then the average of the values by these weights.
 
@@ -174,7 +174,7 @@ class Attention(nn.Module):
         return torch.bmm(self.dropout(weights), values), weights
 
 
-# From notebooks/03_scoring_functions.md, section "dot", cell 10e00bd41aab
+# From notebooks/03_scoring_functions.md, section "Dot product", cell 99b5f1c840c1
 class DotProductAttention(Attention):
     """Scores by the dot product: score = q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -201,7 +201,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "additive", cell 3eb3eb419324
+# From notebooks/03_scoring_functions.md, section "Additive", cell be777cdd6578
 class LazyLinear(nn.LazyLinear):
     """A linear layer without bias whose sizes are found at its first call.
 
@@ -247,7 +247,7 @@ class AdditiveAttention(Attention):
         return self.w_v(hiddens).squeeze(-1)
 
 
-# From notebooks/03_scoring_functions.md, section "bilinear", cell 7c0b18f79198
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 8e57cc6462a6
 class BilinearAttention(Attention):
     """Scores by a bilinear form: score = q · W k (Luong et al. 2015, 'general').
 
