@@ -8,23 +8,64 @@ from d2l_ext import compat
 
 compat.prepare("jax")
 
+import functools
 import math
+import time
+import warnings
+from typing import Any, NamedTuple
 
 import jax
 import numpy
+import optax
 from flax import nnx
 from jax import numpy as jnp
+
+from d2l_ext import corpora
+from d2l_ext import weights as exchange
 
 __all__ = [
     "AdditiveAttention",
     "Attention",
+    "AttentionDecoder",
+    "Beams",
     "BilinearAttention",
+    "DecoderState",
     "DotProductAttention",
+    "EpochRecord",
+    "GRUCell",
     "LazyLinear",
+    "Seq2Seq",
+    "Seq2SeqAttentionDecoder",
+    "Seq2SeqDecoder",
+    "Seq2SeqEncoder",
+    "Translation",
+    "beam_search",
+    "decode_step",
+    "extend_beams",
     "from_numpy",
+    "get_config",
+    "get_weights",
+    "load_model",
+    "make_steps",
+    "masked_loss",
     "masked_softmax",
+    "mean_loss",
+    "named_weights",
+    "read_back",
+    "read_sentences",
+    "round_up",
+    "run_copy",
+    "save_model",
+    "select_rows",
     "sequence_mask",
+    "set_weights",
+    "start_beams",
+    "start_decoding",
+    "teacher_forcing",
     "to_numpy",
+    "train_seq2seq",
+    "translate",
+    "without_dropout",
 ]
 
 
@@ -292,6 +333,927 @@ class BilinearAttention(Attention):
         """Score (batch, queries, keys): how well they match."""
         self.W.build(queries.shape[-1], projected_keys.shape[-1])
         return self.W(queries) @ projected_keys.mT
+
+
+# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell 6c77c4168682
+class GRUCell(nnx.Module):
+    """One step of a gated recurrent unit, in the form that cuDNN computes.
+
+    Args:
+        num_hiddens: size of the state.
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
+
+    Called with `x` (batch, inputs) and `h` (batch, num_hiddens), it returns
+    the next state (batch, num_hiddens).
+
+    Source: Cho et al. 2014, with the reset gate behind the matrix product.
+    """
+
+    def __init__(self, num_hiddens, rngs=None):
+        rngs = rngs or nnx.Rngs(0)
+        self.num_hiddens = num_hiddens
+        self.W_x = LazyLinear(3 * num_hiddens, rngs)
+        self.b_x = nnx.Param(jnp.zeros(3 * num_hiddens))
+        self.W_h = nnx.Linear(num_hiddens, 3 * num_hiddens, rngs=rngs)
+
+    def __call__(self, x, h):
+        return self.advance(self.W_x(x) + self.b_x, h)
+
+    def advance(self, x, h):
+        """Return the next state; W_x and b_x have been applied to x."""
+        x_r, x_z, x_n = jnp.split(x, 3, axis=-1)
+        h_r, h_z, h_n = jnp.split(self.W_h(h), 3, axis=-1)
+        r = nnx.sigmoid(x_r + h_r)  # (batch, num_hiddens)
+        z = nnx.sigmoid(x_z + h_z)  # (batch, num_hiddens)
+        n = jnp.tanh(x_n + r * h_n)  # (batch, num_hiddens)
+        return (1 - z) * n + z * h
+
+    def read(self, X, h, real=True, reverse=False):
+        """Return the states at all steps of X and the last one reached.
+
+        `real` (batch, steps) is False for padding: there the state stays.
+        """
+        X = self.W_x(X) + self.b_x  # (batch, steps, 3 * num_hiddens), at once
+        # An update gate that is wide open copies the state
+        is_z = jnp.arange(X.shape[-1]) // self.num_hiddens == 1
+        X = jnp.where(jnp.expand_dims(real, -1) | ~is_z, X, jnp.inf)
+        if X.shape[1] == 1:  # no loop to compile
+            h = self.advance(X[:, 0], h)
+            return h[:, None], h
+
+        def step(h, x):
+            h = self.advance(x, h)
+            return h, h
+
+        X = jnp.swapaxes(X, 0, 1)  # scan runs over the first axis
+        h, states = jax.lax.scan(step, h, X, reverse=reverse)
+        return jnp.swapaxes(states, 0, 1), h
+
+
+# From notebooks/04_seq2seq.md, section "The encoder", cell 712c1f44f22a
+class Seq2SeqEncoder(nnx.Module):
+    """Embedding and GRU layers that read the source sentence.
+
+    Args:
+        vocab_size: number of source tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state.
+        num_layers: number of GRU layers.
+        dropout: probability of dropping a value between layers.
+        bidirectional: read in both directions, as Bahdanau et al. 2015 do.
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
+
+    Called with `X` (batch, steps) of token ids and `valid_lens` (batch,), it
+    returns
+
+        outputs: (batch, steps, num_hiddens), twice as wide when bidirectional;
+            0 behind each sentence's end.
+        state: (num_layers, batch, num_hiddens), where the decoder starts: the
+            states after the last real token or, when bidirectional,
+            tanh(W_s h) of the backward states at the first token.
+
+    Padding never changes a sentence's result; an empty sentence's are 0.
+
+    Source: Sutskever et al. 2014; Bahdanau et al. 2015, appendix A.2.
+    """
+
+    def __init__(
+        self,
+        vocab_size,
+        embed_size,
+        num_hiddens,
+        num_layers,
+        dropout=0,
+        bidirectional=False,
+        rngs=None,
+    ):
+        rngs = rngs or nnx.Rngs(0)
+        self.num_hiddens, self.bidirectional = num_hiddens, bidirectional
+        self.embedding = nnx.Embed(vocab_size, embed_size, rngs=rngs)
+        self.cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
+        self.dropout = nnx.Dropout(dropout, rngs=rngs)
+        if bidirectional:
+            self.backward_cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
+            self.W_s = nnx.data(
+                [
+                    nnx.Linear(num_hiddens, num_hiddens, use_bias=False, rngs=rngs)
+                    for _ in range(num_layers)
+                ]
+            )
+
+    def __call__(self, X, valid_lens):
+        real = jnp.arange(X.shape[1]) < valid_lens[:, None]  # (batch, steps)
+        start = jnp.zeros((X.shape[0], self.num_hiddens))
+        outputs, state = self.embedding(X), []
+        for i, cell in enumerate(self.cells):
+            X = self.dropout(outputs) if i else outputs
+            outputs, h = cell.read(X, start, real)
+            if self.bidirectional:
+                backward, h = self.backward_cells[i].read(X, start, real, reverse=True)
+                outputs = jnp.concat((outputs, backward), axis=-1)
+                h = jnp.tanh(self.W_s[i](h))
+            state.append(h)
+        # (batch, steps, ...), (num_layers, batch, num_hiddens)
+        return sequence_mask(outputs, valid_lens), jnp.stack(state)
+
+
+# From notebooks/04_seq2seq.md, section "The decoder", cell d6b4ccb33f6e
+class DecoderState(NamedTuple):
+    """What a decoder carries from step to step.
+
+    hidden: the states of the GRU layers (num_layers, batch, num_hiddens).
+    context: what the decoder knows of the source: one vector (batch,
+        num_hiddens) without attention; with attention the projected keys,
+        the values and the valid lengths.
+    """
+
+    hidden: Any
+    context: Any
+
+
+# From notebooks/04_seq2seq.md, section "The decoder", cell 46a918d67e25
+class Seq2SeqDecoder(nnx.Module):
+    """GRU decoder that sees the source through a single vector.
+
+    Args:
+        vocab_size: number of target tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state, the encoder's.
+        num_layers: number of GRU layers, the encoder's.
+        dropout: probability of dropping a value between layers.
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
+
+    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
+    returns logits (batch, steps, vocab_size), the next state, and None where
+    a decoder with attention returns its weights.
+
+    Source: Cho et al. 2014.
+    """
+
+    def __init__(
+        self,
+        vocab_size,
+        embed_size,
+        num_hiddens,
+        num_layers,
+        dropout=0,
+        rngs=None,
+    ):
+        rngs = rngs or nnx.Rngs(0)
+        self.embedding = nnx.Embed(vocab_size, embed_size, rngs=rngs)
+        self.cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
+        self.dropout = nnx.Dropout(dropout, rngs=rngs)
+        self.dense = nnx.Linear(num_hiddens, vocab_size, rngs=rngs)
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first `DecoderState` from what the encoder returned."""
+        _, hidden = enc_outputs
+        return DecoderState(hidden, hidden[-1])
+
+    def __call__(self, X, state):
+        context = jnp.expand_dims(state.context, 1)  # the same at all steps
+        context = jnp.repeat(context, X.shape[1], axis=1)
+        outputs = jnp.concat((context, self.embedding(X)), axis=-1)
+        hidden = []
+        # No layer feeds back into the one below it: one after the other
+        for i, cell in enumerate(self.cells):
+            outputs, h = cell.read(self.dropout(outputs) if i else outputs, state.hidden[i])
+            hidden.append(h)
+        state = state._replace(hidden=jnp.stack(hidden))
+        return self.dense(outputs), state, None
+
+
+# From notebooks/04_seq2seq.md, section "The decoder", cell 014477c03f84
+class Seq2Seq(nnx.Module):
+    """An encoder and a decoder that are trained together.
+
+    Args:
+        encoder: a `Seq2SeqEncoder`.
+        decoder: a `Seq2SeqDecoder` or a decoder with attention.
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
+
+    Called with `src` (batch, source steps), `src_valid_len` (batch,) and
+    `tgt_in` (batch, target steps), it returns logits (batch, target steps,
+    target vocabulary) and attention weights (batch, target steps, source
+    steps), or None without attention.
+
+    The constructor gives every weight its shape and its first values:
+    matrices Glorot uniform, embeddings standard normal, biases 0.
+    `src_vocab` and `tgt_vocab` are None until the model is trained or loaded.
+    `max_steps` is the longest source sentence that `translate` accepts, in
+    tokens with <eos>.
+    """
+
+    def __init__(self, encoder, decoder, rngs=None):
+        self.encoder, self.decoder = encoder, decoder
+        self.src_vocab = self.tgt_vocab = None
+        self.max_steps = 128
+        self.build()
+        rngs = rngs or nnx.Rngs(0)
+        # NumPy draws: XLA would compile a program for each shape
+        seed = to_numpy(jax.random.key_data(rngs.params()))
+        generator = numpy.random.default_rng(seed)
+
+        def draw(path, weight):
+            if weight.ndim < 2:
+                return jnp.zeros(weight.shape)
+            if "embedding" in jax.tree_util.keystr(path):
+                return jnp.float32(generator.normal(size=weight.shape))
+            limit = (6 / sum(weight.shape)) ** 0.5
+            return jnp.float32(generator.uniform(-limit, limit, weight.shape))
+
+        weights = nnx.state(self, nnx.Param)
+        nnx.update(self, jax.tree.map_with_path(draw, weights))
+
+    @nnx.jit
+    def build(self):
+        """Give all weights their shapes by sending one token through."""
+        token = jnp.ones((1, 1), int)
+        self(token, token[0], token)
+        weights = nnx.state(self, nnx.Param)
+        nnx.update(self, jax.tree.map(jnp.zeros_like, weights))
+
+    def __call__(self, src, src_valid_len, tgt_in):
+        enc_outputs = self.encoder(src, src_valid_len)
+        state = self.decoder.init_state(enc_outputs, src_valid_len)
+        logits, _, attention_weights = self.decoder(tgt_in, state)
+        return logits, attention_weights
+
+
+# From notebooks/04_seq2seq.md, section "A loss that counts real tokens", cell 815007913703
+def masked_loss(logits, labels, valid_lens):
+    """Cross-entropy summed over the real tokens, divided by their number.
+
+    Args:
+        logits: (batch, steps, vocabulary).
+        labels: (batch, steps) ids of the right tokens.
+        valid_lens: (batch,) numbers of real tokens.
+
+    Returns:
+        The loss in nats per token, a scalar.
+    """
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)  # (batch, steps)
+    return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell 7ce84fc74447
+@functools.partial(jax.jit, static_argnums=0)
+def run_copy(function, graphdef, state, args):
+    """Build the module from its parts and run it with dropout off."""
+    module = nnx.merge(graphdef, state)
+    module.eval()  # the copy only: the caller's module keeps its mode
+    return function(module, *args)
+
+
+def without_dropout(function, module, *args):
+    """Return function(module, *args), compiled and without dropout.
+
+    The module is not changed. XLA compiles once for each function, kind of
+    module, and shapes of the arrays.
+    """
+    return run_copy(function, *nnx.split(module), args)
+
+
+def round_up(arrays, rows=1, steps=12):
+    """Pad NumPy arrays with zeros, so that XLA meets few shapes.
+
+    Args:
+        arrays: arrays (batch,) or (batch, steps) of one batch.
+        rows: all get the same batch size, a multiple of this.
+        steps: all get the same number of steps, a multiple of this.
+    """
+    sizes = [max(a.shape[axis] for a in arrays if a.ndim > axis) for axis in range(2)]
+    sizes = [size + -size % multiple for size, multiple in zip(sizes, (rows, steps))]
+    return [
+        numpy.pad(array, [(0, size - old) for size, old in zip(sizes, array.shape)])
+        for array in arrays
+    ]
+
+
+def make_steps(model, lr, grad_clip, num_steps, seed):
+    """Make the functions that learn from a batch and that only look at it.
+
+    Args:
+        model: a `Seq2Seq`.
+        lr: learning rate of Adam at the first step.
+        grad_clip: largest global norm of the gradient.
+        num_steps: steps in which the learning rate falls linearly to 0.
+        seed: fixes the dropout.
+
+    Returns:
+        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch` and
+        return its loss, a scalar; the first also updates the model's weights.
+    """
+    nnx.reseed(model, default=seed, dropout=seed)
+    optimizer = nnx.Optimizer(
+        model,
+        optax.chain(
+            optax.clip_by_global_norm(grad_clip),
+            optax.adam(optax.linear_schedule(lr, 0, num_steps)),
+        ),
+        wrt=nnx.Param,
+    )
+
+    def loss_of(model, batch):
+        src, src_len, tgt_in, tgt_out, tgt_len = batch
+        logits, _ = model(src, src_len, tgt_in)
+        return masked_loss(logits, tgt_out, tgt_len)
+
+    # Compiled for each shape of a batch ...
+    loss_and_gradients = nnx.jit(nnx.value_and_grad(loss_of))
+
+    @nnx.jit  # ... and once
+    def update(model, optimizer, gradients):
+        optimizer.update(model, gradients)
+
+    def padded(batch):  # the rows that this adds have length 0
+        return tuple(round_up(batch, rows=32))
+
+    def train_step(batch):
+        model.train()
+        loss, gradients = loss_and_gradients(model, padded(batch))
+        update(model, optimizer, gradients)
+        return loss
+
+    def evaluate(batch):
+        return without_dropout(loss_of, model, padded(batch))
+
+    return train_step, evaluate
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell 56d46a7429fd
+class EpochRecord(NamedTuple):
+    """What one pass over the training sentences gave.
+
+    train_loss, validation_loss: cross-entropy per real target token (nats).
+    seconds: wall-clock time of the epoch, validation included.
+    """
+
+    train_loss: float
+    validation_loss: float
+    seconds: float
+
+
+def mean_loss(step, batches):
+    """Return the mean loss per real target token of a pass.
+
+    Args:
+        step: function of a `Batch` that returns its loss.
+        batches: iterable of `Batch`.
+    """
+    losses, num_tokens = zip(*[(step(batch), batch.tgt_valid_len.sum()) for batch in batches])
+    return float(numpy.average([float(loss) for loss in losses], weights=num_tokens))
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell 406c5aeea1e6
+def train_seq2seq(
+    model,
+    corpus,
+    num_epochs,
+    batch_size=128,
+    lr=0.005,
+    grad_clip=1.0,
+    seed=0,
+    progress=True,
+):
+    """Train a model with teacher forcing and Adam.
+
+    Args:
+        model: a `Seq2Seq`; it keeps the corpus's vocabularies.
+        corpus: a `ParallelCorpus`.
+        num_epochs: passes over the training pairs.
+        batch_size: pairs in a batch.
+        lr: learning rate of the first step; it falls linearly to 0.
+        grad_clip: largest global norm of a gradient.
+        seed: fixes the order of the batches and the dropout.
+        progress: whether to print a line after each epoch.
+
+    Returns:
+        List of one `EpochRecord` for each epoch.
+    """
+    num_batches = -(-len(corpus.train) // batch_size)
+    train_step, evaluate = make_steps(model, lr, grad_clip, num_epochs * num_batches, seed)
+    model.src_vocab, model.tgt_vocab = corpus.src_vocab, corpus.tgt_vocab
+    history = []
+    for epoch in range(num_epochs):
+        start = time.perf_counter()
+        train_loss = mean_loss(train_step, corpus.batches("train", batch_size, seed=seed + epoch))
+        validation_loss = mean_loss(
+            evaluate, corpus.batches("validation", batch_size, shuffle=False)
+        )
+        seconds = time.perf_counter() - start
+        history.append(EpochRecord(train_loss, validation_loss, seconds))
+        if progress:
+            print(
+                f"epoch {epoch + 1}/{num_epochs}: train loss "
+                f"{train_loss:.3f}, validation loss "
+                f"{validation_loss:.3f}, {seconds:.1f} s"
+            )
+    return history
+
+
+# From notebooks/04_seq2seq.md, section "Looking inside with the truth as input", cell 97d0b433aa85
+def teacher_forcing(model, src, src_valid_len, tgt_in):
+    """Return what a model predicts when it is fed the true target.
+
+    Neither dropout nor gradients.
+
+    Args:
+        model: a `Seq2Seq`.
+        src: NumPy int32 (batch, source steps).
+        src_valid_len: NumPy int32 (batch,).
+        tgt_in: NumPy int32 (batch, target steps), <bos> first.
+
+    Returns:
+        NumPy float32 logits (batch, target steps, target vocabulary) and
+        attention weights (batch, target steps, source steps), or None without
+        attention.
+    """
+    logits, weights = without_dropout(Seq2Seq.__call__, model, src, src_valid_len, tgt_in)
+    if weights is not None:
+        weights = to_numpy(weights)
+    return to_numpy(logits), weights
+
+
+# From notebooks/05_bahdanau_decoder.md, section "The interface", cell 5b252d091769
+class AttentionDecoder(nnx.Module):
+    """A decoder that looks back at the source: the base class.
+
+    A subclass defines `init_state(enc_outputs, enc_valid_lens)`, which
+    returns the first state, and a call with (X, state), which returns logits
+    (batch, steps, vocabulary), the next state and the attention weights
+    (batch, steps, source steps).
+    """
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first state from what the encoder returned."""
+        raise NotImplementedError
+
+    def attention_weights(self, X, state):
+        """Return the weights alone (batch, steps, source steps)."""
+        return self(X, state)[2]
+
+
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 7f78ae4303bb
+class Seq2SeqAttentionDecoder(AttentionDecoder):
+    """The decoder of Bahdanau et al. 2015.
+
+    Args:
+        vocab_size: number of target tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state and of the attention's hidden
+            layer; the encoder's.
+        num_layers: number of GRU layers, the encoder's.
+        dropout: probability of dropping a value between layers, and of
+            dropping an attention weight.
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
+
+    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
+    returns logits (batch, steps, vocab_size), the next state, and attention
+    weights (batch, steps, source steps).
+
+    Source: Bahdanau et al. 2015, section 3.1 and appendix A.2.
+    """
+
+    def __init__(
+        self,
+        vocab_size,
+        embed_size,
+        num_hiddens,
+        num_layers,
+        dropout=0,
+        rngs=None,
+    ):
+        rngs = rngs or nnx.Rngs(0)
+        self.attention = AdditiveAttention(num_hiddens, dropout, rngs)
+        self.embedding = nnx.Embed(vocab_size, embed_size, rngs=rngs)
+        self.cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
+        self.dropout = nnx.Dropout(dropout, rngs=rngs)
+        self.dense = nnx.Linear(num_hiddens, vocab_size, rngs=rngs)
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first state from what the encoder returned."""
+        outputs, hidden = enc_outputs
+        keys = self.attention.project_keys(outputs)  # once for all steps
+        return DecoderState(hidden, (keys, outputs, enc_valid_lens))
+
+    def step(self, hidden, embedding, context):
+        """Return the next hidden, and this step's output and weights."""
+        query = hidden[-1][:, None]  # state of the step before
+        context, weights = self.attention.attend(query, *context)
+        x = jnp.concat((context[:, 0], embedding), axis=-1)
+        states = []
+        for i, cell in enumerate(self.cells):
+            x = cell(self.dropout(x) if i else x, hidden[i])
+            states.append(x)
+        return jnp.stack(states), (x, weights[:, 0])
+
+    def __call__(self, X, state):
+        embeddings = self.embedding(X)  # (batch, steps, embed_size)
+        if X.shape[1] == 1:  # no loop to compile
+            hidden, outputs = self.step(state.hidden, embeddings[:, 0], state.context)
+            outputs, weights = (array[:, None] for array in outputs)
+        else:  # along axis 1, with new random numbers at each step
+            run = nnx.scan(
+                type(self).step,
+                out_axes=(nnx.Carry, 1),
+                in_axes=(
+                    nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}),
+                    nnx.Carry,
+                    1,
+                    None,
+                ),
+            )
+            hidden, (outputs, weights) = run(self, state.hidden, embeddings, state.context)
+        return self.dense(outputs), state._replace(hidden=hidden), weights
+
+
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 7c2ca336bb3d
+@jax.jit
+def select_rows(state, rows):
+    """Return the `DecoderState` whose row i is row rows[i] of `state`.
+
+    Args:
+        state: a `DecoderState`.
+        rows: NumPy integers, in any number and order.
+    """
+    hidden, context = state
+    context = jax.tree.map(lambda array: array[rows], context)
+    return DecoderState(hidden[:, rows], context)
+
+
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 1f31efa97c10
+def start_decoding(model, src, src_valid_len, beam_size):
+    """Encode a batch and return the decoder's first state.
+
+    Args:
+        model: a `Seq2Seq`.
+        src: NumPy int32 (batch, source steps).
+        src_valid_len: NumPy int32 (batch,).
+        beam_size: how many rows of the state each sentence gets.
+
+    Returns:
+        `DecoderState` of batch * beam_size rows, a sentence's beside each other.
+    """
+    encoder, decoder = model.encoder, model.decoder
+    (src,) = round_up([src])  # few shapes to compile for
+    enc_outputs = without_dropout(type(encoder).__call__, encoder, src, src_valid_len)
+    state = without_dropout(type(decoder).init_state, decoder, enc_outputs, src_valid_len)
+    return select_rows(state, numpy.arange(len(src)).repeat(beam_size))
+
+
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 18367a091b33
+def decode_step(model, tokens, state):
+    """Feed one token to each row. Neither dropout nor gradients.
+
+    Args:
+        model: a `Seq2Seq`.
+        tokens: NumPy int32 (rows,).
+        state: `DecoderState` of that many rows.
+
+    Returns:
+        NumPy log-probabilities (rows, vocabulary), NumPy attention weights
+        (rows, source steps) or None without attention, and the next state.
+    """
+    decoder = model.decoder
+    logits, state, weights = without_dropout(
+        type(decoder).__call__, decoder, tokens[:, None], state
+    )
+    log_probs = nnx.log_softmax(logits[:, 0])  # (rows, vocabulary)
+    if weights is not None:
+        weights = to_numpy(weights[:, 0])  # (rows, source steps)
+    return to_numpy(log_probs), weights, state
+
+
+# From notebooks/06_training_vs_prediction.md, section "Beam search", cell df72b3ceadea
+class Beams(NamedTuple):
+    """The beginnings that a search follows, each array (batch, beam_size).
+
+    tokens: id of the last word.
+    total: log-probability of the whole beginning.
+    lengths: number of tokens, <eos> counted.
+    finished: whether it has reached <eos> or its limit.
+    """
+
+    tokens: Any
+    total: Any
+    lengths: Any
+    finished: Any
+
+
+def start_beams(batch, beam_size, bos):
+    """Return the `Beams` before the first step."""
+    shape = (batch, beam_size)
+    total = numpy.full(shape, -numpy.inf)
+    total[:, 0] = 0  # one beginning: the others would only repeat it
+    return Beams(
+        numpy.full(shape, bos),
+        total,
+        numpy.zeros(shape, int),
+        numpy.zeros(shape, bool),
+    )
+
+
+# From notebooks/06_training_vs_prediction.md, section "Beam search", cell e664d21864e5
+def extend_beams(beams, log_probs, vocab):
+    """Extend each beginning by each word and keep the best.
+
+    Args:
+        beams: `Beams`.
+        log_probs: (batch, beam_size, vocabulary) of the next word.
+        vocab: the target `Vocab`.
+
+    Returns:
+        The new `Beams`, and (batch, beam_size) which old beam each continues.
+    """
+    batch, beam_size, num_words = log_probs.shape
+    log_probs = log_probs.astype("float64")
+    log_probs[..., [vocab.pad, vocab.bos]] = -numpy.inf
+    log_probs[beams.finished] = -numpy.inf
+    log_probs[beams.finished, vocab.pad] = 0
+    lengths = beams.lengths + ~beams.finished
+    totals = beams.total[..., None] + log_probs
+    scores = (totals / lengths[..., None]).reshape(batch, -1)
+    best = numpy.argpartition(-scores, beam_size - 1)[:, :beam_size]
+    order = numpy.take_along_axis(scores, best, 1).argsort()[:, ::-1]
+    best = numpy.take_along_axis(best, order, 1)  # best first
+    parents, tokens = numpy.divmod(best, num_words)
+    total = numpy.take_along_axis(totals.reshape(batch, -1), best, 1)
+    lengths = numpy.take_along_axis(lengths, parents, 1)
+    finished = numpy.take_along_axis(beams.finished, parents, 1)
+    finished = finished | (tokens == vocab.eos)
+    return Beams(tokens, total, lengths, finished), parents
+
+
+# From notebooks/06_training_vs_prediction.md, section "Beam search", cell 7f5c7e4a7c41
+def read_back(trace, row, vocab):
+    """Return the token ids and attention weights that led to a row."""
+    ids, attention = [], []
+    for parents, tokens, weights in reversed(trace):
+        token, row = tokens[row], parents[row]
+        if token not in (vocab.pad, vocab.eos):
+            ids.append(int(token))
+            attention.append(None if weights is None else weights[row])
+    return ids[::-1], attention[::-1]
+
+
+def beam_search(model, src, src_valid_len, beam_size, max_steps):
+    """Search for the target with the best mean log-probability.
+
+    Args:
+        model: a trained `Seq2Seq`.
+        src: NumPy int32 (batch, source steps).
+        src_valid_len: NumPy int32 (batch,).
+        beam_size: beginnings to follow for each sentence; 1 is greedy search.
+        max_steps: number of tokens after which to give up, one for all or
+            (batch,).
+
+    Returns:
+        For each sentence (token ids without <eos>, score, list of attention
+        weights (source steps,) or None of each token).
+    """
+    batch, vocab = len(src), model.tgt_vocab
+    state = start_decoding(model, src, src_valid_len, beam_size)
+    beams = start_beams(batch, beam_size, vocab.bos)
+    limits = numpy.broadcast_to(max_steps, batch)[:, None]
+    first_rows = numpy.arange(batch)[:, None] * beam_size
+    trace = []
+    while not beams.finished.all():
+        tokens = beams.tokens.ravel().astype("int32")
+        log_probs, weights, state = decode_step(model, tokens, state)
+        log_probs = log_probs.reshape(batch, beam_size, -1)
+        beams, parents = extend_beams(beams, log_probs, vocab)
+        rows = (first_rows + parents).ravel()
+        trace.append((rows, beams.tokens.ravel(), weights))
+        beams.finished[:] |= len(trace) >= limits
+        if beam_size > 1:
+            state = select_rows(state, rows)
+    scores = beams.total[:, 0] / beams.lengths[:, 0]
+    return [(*read_back(trace, i * beam_size, vocab), float(scores[i])) for i in range(batch)]
+
+
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 98d340c1b9a1
+class Translation(NamedTuple):
+    """A translated sentence.
+
+    tokens: the target tokens, without <eos>.
+    score: mean log-probability of a token, <eos> counted, in nats.
+    attention_weights: NumPy (target tokens, source tokens), each row summing
+        to 1; None without attention.
+    source: the source tokens that the model read, <eos> last.
+    unknown: those of them that are not in the vocabulary.
+    """
+
+    tokens: list
+    score: float
+    attention_weights: Any
+    source: list
+    unknown: list
+
+
+def read_sentences(model, sentences):
+    """Return each sentence as a list of tokens, checked for the model."""
+    if model.src_vocab is None:
+        raise ValueError("the model has no vocabularies: train it or load it first")
+    if isinstance(sentences, str):
+        raise TypeError(f"sentences is the string {sentences!r}; pass a list")
+    sources = [
+        corpora.tokenize(sentence) if isinstance(sentence, str) else list(sentence)
+        for sentence in sentences
+    ]
+    for i, source in enumerate(sources):
+        if len(source) + 1 > model.max_steps:
+            raise ValueError(
+                f"sentence {i} has {len(source)} tokens, but the model takes "
+                f"at most {model.max_steps - 1}; split the sentence, or "
+                "raise model.max_steps"
+            )
+    return sources
+
+
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 2ddeaec519a4
+def translate(model, sentences, beam_size=1, max_steps=None):
+    """Translate sentences by greedy or beam search.
+
+    Args:
+        model: a `Seq2Seq` that was trained or loaded.
+        sentences: list of strings or of token lists.
+        beam_size: beginnings to follow for each sentence; 1 is greedy search.
+        max_steps: most target tokens of a sentence; None allows each twice
+            its source's tokens and ten more.
+
+    Returns:
+        List of `Translation`, in the order of the sentences.
+
+    Raises:
+        ValueError: if the model has no vocabularies, a sentence is longer
+            than model.max_steps, or beam_size or max_steps is not positive.
+    """
+    if beam_size < 1 or (max_steps is not None and max_steps < 1):
+        raise ValueError(
+            f"beam_size is {beam_size} and max_steps is {max_steps}; both must be at least 1"
+        )
+    sources = read_sentences(model, sentences)
+    results = [Translation([], 0.0, None, ["<eos>"], []) for _ in sources]
+    order = sorted(
+        (i for i, source in enumerate(sources) if source),
+        key=lambda i: len(sources[i]),
+    )
+    for start in range(0, len(order), 64):
+        rows = order[start : start + 64]
+        src, src_valid_len = corpora.encode_source([sources[i] for i in rows], model.src_vocab)
+        limits = 2 * src_valid_len + 10 if max_steps is None else max_steps
+        found = beam_search(model, src, src_valid_len, beam_size, limits)
+        for i, (ids, attention, score) in zip(rows, found):
+            source = [*sources[i], "<eos>"]
+            unknown = [t for t in sources[i] if t not in model.src_vocab]
+            weights = None
+            if not attention or attention[0] is not None:
+                weights = numpy.array([row[: len(source)] for row in attention])
+                weights = weights.reshape(len(ids), len(source))
+            results[i] = Translation(
+                model.tgt_vocab.to_tokens(ids), score, weights, source, unknown
+            )
+    unknown = sorted({t for result in results for t in result.unknown})
+    if unknown:
+        warnings.warn(
+            "not in the vocabulary, read as <unk>: " + ", ".join(unknown),
+            stacklevel=2,
+        )
+    return results
+
+
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 9ff2843c1f93
+def get_config(model):
+    """Return the sizes from which a model can be built again, as a dict."""
+    encoder, decoder = model.encoder, model.decoder
+    attends = isinstance(decoder, AttentionDecoder)
+    return dict(
+        kind="attention" if attends else "plain",
+        src_vocab_size=encoder.embedding.num_embeddings,
+        tgt_vocab_size=decoder.embedding.num_embeddings,
+        embed_size=encoder.embedding.features,
+        num_hiddens=encoder.num_hiddens,
+        num_layers=len(encoder.cells),
+        dropout=decoder.dropout.rate,
+        bidirectional=encoder.bidirectional,
+    )
+
+
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell e23aa4cc6fb8
+def named_weights(model):
+    """Return the model's weights by their names in the exchange format."""
+    encoder, decoder = model.encoder, model.decoder
+    named = {
+        "encoder.embedding": encoder.embedding.embedding,
+        "decoder.embedding": decoder.embedding.embedding,
+        "decoder.dense.w": decoder.dense.kernel,
+        "decoder.dense.b": decoder.dense.bias,
+    }
+    stacks = {"encoder.gru.{}": encoder.cells, "decoder.gru.{}": decoder.cells}
+    if encoder.bidirectional:
+        stacks["encoder.gru.{}.backward"] = encoder.backward_cells
+        for i, layer in enumerate(encoder.W_s):
+            named[f"encoder.init.{i}.w"] = layer.kernel
+    for prefix, cells in stacks.items():
+        for i, cell in enumerate(cells):
+            named |= {
+                f"{prefix.format(i)}.w_x": cell.W_x.kernel,
+                f"{prefix.format(i)}.b_x": cell.b_x,
+                f"{prefix.format(i)}.w_h": cell.W_h.kernel,
+                f"{prefix.format(i)}.b_h": cell.W_h.bias,
+            }
+    if isinstance(decoder, AttentionDecoder):
+        for name in "W_q", "W_k", "w_v":
+            layer = getattr(decoder.attention, name)
+            named[f"decoder.attention.{name.lower()}"] = layer.kernel
+    return named
+
+
+def get_weights(model):
+    """Return a model's weights in the exchange format.
+
+    Args:
+        model: a `Seq2Seq`.
+
+    Returns:
+        Dict of name -> NumPy float32: matrices as (inputs, outputs), a GRU's
+        gates in the order r, z, n.
+    """
+    return {name: numpy.array(weight[...]) for name, weight in named_weights(model).items()}
+
+
+def set_weights(model, weights):
+    """Give a model the weights that `get_weights` returned, in any framework.
+
+    Args:
+        model: a `Seq2Seq`.
+        weights: dict of name -> NumPy array.
+
+    Raises:
+        ValueError: if weights are missing, left over, or of another shape; the
+            model is unchanged then.
+    """
+    exchange.check(weights, get_config(model))
+    for name, weight in named_weights(model).items():
+        weight[...] = jnp.array(weights[name])
+
+
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell affeee0fd23b
+def save_model(model, path):
+    """Write a model into a file that every framework can read.
+
+    Args:
+        model: a `Seq2Seq` that was trained or loaded.
+        path: file to write, by convention *.safetensors.
+
+    Raises:
+        ValueError: if the model has no vocabularies yet.
+    """
+    if model.src_vocab is None:
+        raise ValueError("the model has no vocabularies: train it or load it first")
+    exchange.save(
+        path,
+        get_weights(model),
+        get_config(model),
+        model.src_vocab,
+        model.tgt_vocab,
+    )
+
+
+def load_model(path):
+    """Read a model from a file that `save_model` of any framework wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A `Seq2Seq` with its vocabularies.
+
+    Raises:
+        ValueError: if the file is truncated, of another format version, or
+            its weights do not fit its configuration.
+    """
+    arrays, config, src_vocab, tgt_vocab = exchange.load(path)
+    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
+    attends = config["kind"] == "attention"
+    Decoder = Seq2SeqAttentionDecoder if attends else Seq2SeqDecoder
+    model = Seq2Seq(
+        Seq2SeqEncoder(
+            config["src_vocab_size"],
+            *sizes,
+            bidirectional=config["bidirectional"],
+        ),
+        Decoder(config["tgt_vocab_size"], *sizes),
+    )
+    set_weights(model, arrays)
+    model.src_vocab, model.tgt_vocab = src_vocab, tgt_vocab
+    return model
 
 
 __getattr__ = compat.fall_through("jax")

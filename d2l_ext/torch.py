@@ -8,21 +8,63 @@ from d2l_ext import compat
 
 compat.prepare("torch")
 
+import contextlib
 import math
+import time
+import warnings
+from typing import Any, NamedTuple
 
+import numpy
 import torch
 from torch import nn
+from torch.nn import functional as F
+
+from d2l_ext import corpora
+from d2l_ext import weights as exchange
 
 __all__ = [
     "AdditiveAttention",
     "Attention",
+    "AttentionDecoder",
+    "Beams",
     "BilinearAttention",
+    "DecoderState",
     "DotProductAttention",
+    "EpochRecord",
+    "GRUCell",
     "LazyLinear",
+    "Seq2Seq",
+    "Seq2SeqAttentionDecoder",
+    "Seq2SeqDecoder",
+    "Seq2SeqEncoder",
+    "Translation",
+    "beam_search",
+    "decode_step",
+    "extend_beams",
     "from_numpy",
+    "get_config",
+    "get_weights",
+    "inference",
+    "load_model",
+    "make_steps",
+    "masked_loss",
     "masked_softmax",
+    "mean_loss",
+    "named_weights",
+    "oriented",
+    "read_back",
+    "read_sentences",
+    "save_model",
+    "select_rows",
     "sequence_mask",
+    "set_weights",
+    "start_beams",
+    "start_decoding",
+    "teacher_forcing",
+    "tensors",
     "to_numpy",
+    "train_seq2seq",
+    "translate",
 ]
 
 
@@ -266,6 +308,836 @@ class BilinearAttention(Attention):
         if isinstance(self.W, nn.LazyLinear):  # not yet called
             self.W.out_features = projected_keys.shape[-1]
         return torch.bmm(self.W(queries), projected_keys.transpose(1, 2))
+
+
+# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell ebd9c8ddd5ee
+class GRUCell(nn.Module):
+    """One step of a gated recurrent unit, in the form that cuDNN computes.
+
+    Args:
+        num_hiddens: size of the state.
+
+    Called with `x` (batch, inputs) and `h` (batch, num_hiddens), it returns
+    the next state (batch, num_hiddens).
+
+    Source: Cho et al. 2014, with the reset gate behind the matrix product.
+    """
+
+    def __init__(self, num_hiddens):
+        super().__init__()
+        self.W_x = nn.LazyLinear(3 * num_hiddens)
+        self.W_h = nn.Linear(num_hiddens, 3 * num_hiddens)
+
+    def forward(self, x, h):
+        x_r, x_z, x_n = self.W_x(x).chunk(3, dim=-1)
+        h_r, h_z, h_n = self.W_h(h).chunk(3, dim=-1)
+        r = torch.sigmoid(x_r + h_r)  # (batch, num_hiddens)
+        z = torch.sigmoid(x_z + h_z)  # (batch, num_hiddens)
+        n = torch.tanh(x_n + r * h_n)  # (batch, num_hiddens)
+        return (1 - z) * n + z * h
+
+
+# From notebooks/04_seq2seq.md, section "The encoder", cell af69e13067fe
+class Seq2SeqEncoder(nn.Module):
+    """Embedding and GRU layers that read the source sentence.
+
+    Args:
+        vocab_size: number of source tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state.
+        num_layers: number of GRU layers.
+        dropout: probability of dropping a value between layers.
+        bidirectional: read in both directions, as Bahdanau et al. 2015 do.
+
+    Called with `X` (batch, steps) of token ids and `valid_lens` (batch,), it
+    returns
+
+        outputs: (batch, steps, num_hiddens), twice as wide when bidirectional;
+            0 behind each sentence's end.
+        state: (num_layers, batch, num_hiddens), where the decoder starts: the
+            states after the last real token or, when bidirectional,
+            tanh(W_s h) of the backward states at the first token.
+
+    Padding never changes a sentence's result; an empty sentence's are 0.
+
+    Source: Sutskever et al. 2014; Bahdanau et al. 2015, appendix A.2.
+    """
+
+    def __init__(
+        self,
+        vocab_size,
+        embed_size,
+        num_hiddens,
+        num_layers,
+        dropout=0,
+        bidirectional=False,
+    ):
+        super().__init__()
+        self.bidirectional = bidirectional
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.rnn = nn.GRU(
+            embed_size,
+            num_hiddens,
+            num_layers,
+            batch_first=True,
+            dropout=dropout if num_layers > 1 else 0,
+            bidirectional=bidirectional,
+        )
+        if bidirectional:
+            self.W_s = nn.ModuleList(
+                nn.Linear(num_hiddens, num_hiddens, bias=False) for _ in range(num_layers)
+            )
+
+    def forward(self, X, valid_lens):
+        # Packing wants at least one step; empty sentences are cleared below
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.embedding(X),
+            valid_lens.clamp(min=1).cpu(),
+            batch_first=True,
+            enforce_sorted=False,
+        )
+        packed, state = self.rnn(packed)
+        outputs, _ = nn.utils.rnn.pad_packed_sequence(
+            packed, batch_first=True, total_length=X.shape[1]
+        )
+        outputs = sequence_mask(outputs, valid_lens)  # (batch, steps, ...)
+        state = state * (valid_lens > 0)[:, None]  # (layers, batch, hiddens)
+        if self.bidirectional:  # rows alternate: forward, backward
+            state = torch.stack([torch.tanh(W(h)) for W, h in zip(self.W_s, state[1::2])])
+        return outputs, state
+
+
+# From notebooks/04_seq2seq.md, section "The decoder", cell d6b4ccb33f6e
+class DecoderState(NamedTuple):
+    """What a decoder carries from step to step.
+
+    hidden: the states of the GRU layers (num_layers, batch, num_hiddens).
+    context: what the decoder knows of the source: one vector (batch,
+        num_hiddens) without attention; with attention the projected keys,
+        the values and the valid lengths.
+    """
+
+    hidden: Any
+    context: Any
+
+
+# From notebooks/04_seq2seq.md, section "The decoder", cell a757b65ade51
+class Seq2SeqDecoder(nn.Module):
+    """GRU decoder that sees the source through a single vector.
+
+    Args:
+        vocab_size: number of target tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state, the encoder's.
+        num_layers: number of GRU layers, the encoder's.
+        dropout: probability of dropping a value between layers.
+
+    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
+    returns logits (batch, steps, vocab_size), the next state, and None where
+    a decoder with attention returns its weights.
+
+    Source: Cho et al. 2014.
+    """
+
+    def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.cells = nn.ModuleList(GRUCell(num_hiddens) for _ in range(num_layers))
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.LazyLinear(vocab_size)
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first `DecoderState` from what the encoder returned."""
+        _, hidden = enc_outputs
+        return DecoderState(hidden, hidden[-1])
+
+    def forward(self, X, state):
+        hidden, outputs = list(state.hidden), []
+        for embedding in self.embedding(X).unbind(dim=1):
+            x = torch.cat((state.context, embedding), dim=-1)
+            for i, cell in enumerate(self.cells):
+                # dropout between layers
+                x = hidden[i] = cell(self.dropout(x) if i else x, hidden[i])
+            outputs.append(x)
+        logits = self.dense(torch.stack(outputs, dim=1))
+        return logits, state._replace(hidden=torch.stack(hidden)), None
+
+
+# From notebooks/04_seq2seq.md, section "The decoder", cell 1b4fbdbd35d0
+class Seq2Seq(nn.Module):
+    """An encoder and a decoder that are trained together.
+
+    Args:
+        encoder: a `Seq2SeqEncoder`.
+        decoder: a `Seq2SeqDecoder` or a decoder with attention.
+
+    Called with `src` (batch, source steps), `src_valid_len` (batch,) and
+    `tgt_in` (batch, target steps), it returns logits (batch, target steps,
+    target vocabulary) and attention weights (batch, target steps, source
+    steps), or None without attention.
+
+    The constructor gives every weight its shape and its first values:
+    matrices Glorot uniform, embeddings standard normal, biases 0.
+    `src_vocab` and `tgt_vocab` are None until the model is trained or loaded.
+    `max_steps` is the longest source sentence that `translate` accepts, in
+    tokens with <eos>.
+    """
+
+    def __init__(self, encoder, decoder):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.src_vocab = self.tgt_vocab = None
+        self.max_steps = 128
+        token = torch.ones(1, 1, dtype=torch.int32)
+        with torch.no_grad():
+            self(token, token[0], token)
+        for name, weight in self.named_parameters():
+            if weight.ndim < 2:
+                nn.init.zeros_(weight)
+            elif "embedding" in name:
+                nn.init.normal_(weight)
+            else:
+                nn.init.xavier_uniform_(weight)
+
+    def forward(self, src, src_valid_len, tgt_in):
+        enc_outputs = self.encoder(src, src_valid_len)
+        state = self.decoder.init_state(enc_outputs, src_valid_len)
+        logits, _, attention_weights = self.decoder(tgt_in, state)
+        return logits, attention_weights
+
+
+# From notebooks/04_seq2seq.md, section "A loss that counts real tokens", cell e81d1d19e3ec
+def masked_loss(logits, labels, valid_lens):
+    """Cross-entropy summed over the real tokens, divided by their number.
+
+    Args:
+        logits: (batch, steps, vocabulary).
+        labels: (batch, steps) ids of the right tokens.
+        valid_lens: (batch,) numbers of real tokens.
+
+    Returns:
+        The loss in nats per token, a scalar.
+    """
+    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten().long(), reduction="none")
+    losses = losses.unflatten(0, labels.shape)  # (batch, steps)
+    return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell 3203b80f292b
+def tensors(model, *arrays):
+    """Return NumPy arrays as tensors on the device of the model's weights."""
+    device = next(model.parameters()).device
+    return [torch.as_tensor(array, device=device) for array in arrays]
+
+
+@contextlib.contextmanager
+def inference(model):
+    """Switch dropout and gradients off within a `with` block."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def make_steps(model, lr, grad_clip, num_steps, seed):
+    """Make the functions that learn from a batch and that only look at it.
+
+    Args:
+        model: a `Seq2Seq`.
+        lr: learning rate of Adam at the first step.
+        grad_clip: largest global norm of the gradient.
+        num_steps: steps in which the learning rate falls linearly to 0.
+        seed: fixes the dropout.
+
+    Returns:
+        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch` and
+        return its loss, a scalar; the first also updates the model's weights.
+    """
+    torch.manual_seed(seed)
+    if torch.cuda.is_available():
+        model.cuda()
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.LinearLR(
+        optimizer, start_factor=1, end_factor=0, total_iters=num_steps
+    )
+
+    def loss_of(batch):
+        src, src_len, tgt_in, tgt_out, tgt_len = tensors(model, *batch)
+        logits, _ = model(src, src_len, tgt_in)
+        return masked_loss(logits, tgt_out, tgt_len)
+
+    def train_step(batch):
+        model.train()
+        optimizer.zero_grad()
+        loss = loss_of(batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
+        optimizer.step()
+        schedule.step()
+        return loss.detach()
+
+    def evaluate(batch):
+        with inference(model):
+            return loss_of(batch)
+
+    return train_step, evaluate
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell 56d46a7429fd
+class EpochRecord(NamedTuple):
+    """What one pass over the training sentences gave.
+
+    train_loss, validation_loss: cross-entropy per real target token (nats).
+    seconds: wall-clock time of the epoch, validation included.
+    """
+
+    train_loss: float
+    validation_loss: float
+    seconds: float
+
+
+def mean_loss(step, batches):
+    """Return the mean loss per real target token of a pass.
+
+    Args:
+        step: function of a `Batch` that returns its loss.
+        batches: iterable of `Batch`.
+    """
+    losses, num_tokens = zip(*[(step(batch), batch.tgt_valid_len.sum()) for batch in batches])
+    return float(numpy.average([float(loss) for loss in losses], weights=num_tokens))
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell 406c5aeea1e6
+def train_seq2seq(
+    model,
+    corpus,
+    num_epochs,
+    batch_size=128,
+    lr=0.005,
+    grad_clip=1.0,
+    seed=0,
+    progress=True,
+):
+    """Train a model with teacher forcing and Adam.
+
+    Args:
+        model: a `Seq2Seq`; it keeps the corpus's vocabularies.
+        corpus: a `ParallelCorpus`.
+        num_epochs: passes over the training pairs.
+        batch_size: pairs in a batch.
+        lr: learning rate of the first step; it falls linearly to 0.
+        grad_clip: largest global norm of a gradient.
+        seed: fixes the order of the batches and the dropout.
+        progress: whether to print a line after each epoch.
+
+    Returns:
+        List of one `EpochRecord` for each epoch.
+    """
+    num_batches = -(-len(corpus.train) // batch_size)
+    train_step, evaluate = make_steps(model, lr, grad_clip, num_epochs * num_batches, seed)
+    model.src_vocab, model.tgt_vocab = corpus.src_vocab, corpus.tgt_vocab
+    history = []
+    for epoch in range(num_epochs):
+        start = time.perf_counter()
+        train_loss = mean_loss(train_step, corpus.batches("train", batch_size, seed=seed + epoch))
+        validation_loss = mean_loss(
+            evaluate, corpus.batches("validation", batch_size, shuffle=False)
+        )
+        seconds = time.perf_counter() - start
+        history.append(EpochRecord(train_loss, validation_loss, seconds))
+        if progress:
+            print(
+                f"epoch {epoch + 1}/{num_epochs}: train loss "
+                f"{train_loss:.3f}, validation loss "
+                f"{validation_loss:.3f}, {seconds:.1f} s"
+            )
+    return history
+
+
+# From notebooks/04_seq2seq.md, section "Looking inside with the truth as input", cell 5b721d005491
+def teacher_forcing(model, src, src_valid_len, tgt_in):
+    """Return what a model predicts when it is fed the true target.
+
+    Neither dropout nor gradients.
+
+    Args:
+        model: a `Seq2Seq`.
+        src: NumPy int32 (batch, source steps).
+        src_valid_len: NumPy int32 (batch,).
+        tgt_in: NumPy int32 (batch, target steps), <bos> first.
+
+    Returns:
+        NumPy float32 logits (batch, target steps, target vocabulary) and
+        attention weights (batch, target steps, source steps), or None without
+        attention.
+    """
+    with inference(model):
+        logits, weights = model(*tensors(model, src, src_valid_len, tgt_in))
+    return to_numpy(logits), None if weights is None else to_numpy(weights)
+
+
+# From notebooks/05_bahdanau_decoder.md, section "The interface", cell dd2cd7e44a65
+class AttentionDecoder(nn.Module):
+    """A decoder that looks back at the source: the base class.
+
+    A subclass defines `init_state(enc_outputs, enc_valid_lens)`, which
+    returns the first state, and a call with (X, state), which returns logits
+    (batch, steps, vocabulary), the next state and the attention weights
+    (batch, steps, source steps).
+    """
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first state from what the encoder returned."""
+        raise NotImplementedError
+
+    def attention_weights(self, X, state):
+        """Return the weights alone (batch, steps, source steps)."""
+        return self(X, state)[2]
+
+
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 81c3aa49177c
+class Seq2SeqAttentionDecoder(AttentionDecoder):
+    """The decoder of Bahdanau et al. 2015.
+
+    Args:
+        vocab_size: number of target tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state and of the attention's hidden
+            layer; the encoder's.
+        num_layers: number of GRU layers, the encoder's.
+        dropout: probability of dropping a value between layers, and of
+            dropping an attention weight.
+
+    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
+    returns logits (batch, steps, vocab_size), the next state, and attention
+    weights (batch, steps, source steps).
+
+    Source: Bahdanau et al. 2015, section 3.1 and appendix A.2.
+    """
+
+    def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0):
+        super().__init__()
+        self.attention = AdditiveAttention(num_hiddens, dropout)
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.cells = nn.ModuleList(GRUCell(num_hiddens) for _ in range(num_layers))
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.LazyLinear(vocab_size)
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first state from what the encoder returned."""
+        outputs, hidden = enc_outputs
+        keys = self.attention.project_keys(outputs)  # once for all steps
+        return DecoderState(hidden, (keys, outputs, enc_valid_lens))
+
+    def forward(self, X, state):
+        hidden, outputs, weights = list(state.hidden), [], []
+        for embedding in self.embedding(X).unbind(dim=1):
+            query = hidden[-1].unsqueeze(1)  # state of the step before
+            context, weight = self.attention.attend(query, *state.context)
+            x = torch.cat((context.squeeze(1), embedding), dim=-1)
+            for i, cell in enumerate(self.cells):
+                x = hidden[i] = cell(self.dropout(x) if i else x, hidden[i])
+            outputs.append(x)
+            weights.append(weight)
+        logits = self.dense(torch.stack(outputs, dim=1))
+        state = state._replace(hidden=torch.stack(hidden))
+        return logits, state, torch.cat(weights, dim=1)
+
+
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell bd85247901ba
+def select_rows(state, rows):
+    """Return the `DecoderState` whose row i is row rows[i] of `state`.
+
+    Args:
+        state: a `DecoderState`.
+        rows: NumPy integers, in any number and order.
+    """
+    hidden, context = state
+    rows = torch.as_tensor(rows, device=hidden.device)
+    if isinstance(context, tuple):  # with attention: three d2l.tensors
+        context = tuple(array[rows] for array in context)
+    else:
+        context = context[rows]
+    return DecoderState(hidden[:, rows], context)
+
+
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell ad02449f72b5
+def start_decoding(model, src, src_valid_len, beam_size):
+    """Encode a batch and return the decoder's first state.
+
+    Args:
+        model: a `Seq2Seq`.
+        src: NumPy int32 (batch, source steps).
+        src_valid_len: NumPy int32 (batch,).
+        beam_size: how many rows of the state each sentence gets.
+
+    Returns:
+        `DecoderState` of batch * beam_size rows, a sentence's beside each other.
+    """
+    with inference(model):
+        src, src_valid_len = tensors(model, src, src_valid_len)
+        state = model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len)
+    return select_rows(state, numpy.arange(len(src)).repeat(beam_size))
+
+
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 903e2c352e1a
+def decode_step(model, tokens, state):
+    """Feed one token to each row. Neither dropout nor gradients.
+
+    Args:
+        model: a `Seq2Seq`.
+        tokens: NumPy int32 (rows,).
+        state: `DecoderState` of that many rows.
+
+    Returns:
+        NumPy log-probabilities (rows, vocabulary), NumPy attention weights
+        (rows, source steps) or None without attention, and the next state.
+    """
+    with inference(model):
+        (X,) = tensors(model, tokens[:, None])  # (rows, 1)
+        logits, state, weights = model.decoder(X, state)
+        log_probs = logits[:, 0].log_softmax(dim=-1)  # (rows, vocabulary)
+    if weights is not None:
+        weights = to_numpy(weights[:, 0])  # (rows, source steps)
+    return to_numpy(log_probs), weights, state
+
+
+# From notebooks/06_training_vs_prediction.md, section "Beam search", cell df72b3ceadea
+class Beams(NamedTuple):
+    """The beginnings that a search follows, each array (batch, beam_size).
+
+    tokens: id of the last word.
+    total: log-probability of the whole beginning.
+    lengths: number of tokens, <eos> counted.
+    finished: whether it has reached <eos> or its limit.
+    """
+
+    tokens: Any
+    total: Any
+    lengths: Any
+    finished: Any
+
+
+def start_beams(batch, beam_size, bos):
+    """Return the `Beams` before the first step."""
+    shape = (batch, beam_size)
+    total = numpy.full(shape, -numpy.inf)
+    total[:, 0] = 0  # one beginning: the others would only repeat it
+    return Beams(
+        numpy.full(shape, bos),
+        total,
+        numpy.zeros(shape, int),
+        numpy.zeros(shape, bool),
+    )
+
+
+# From notebooks/06_training_vs_prediction.md, section "Beam search", cell e664d21864e5
+def extend_beams(beams, log_probs, vocab):
+    """Extend each beginning by each word and keep the best.
+
+    Args:
+        beams: `Beams`.
+        log_probs: (batch, beam_size, vocabulary) of the next word.
+        vocab: the target `Vocab`.
+
+    Returns:
+        The new `Beams`, and (batch, beam_size) which old beam each continues.
+    """
+    batch, beam_size, num_words = log_probs.shape
+    log_probs = log_probs.astype("float64")
+    log_probs[..., [vocab.pad, vocab.bos]] = -numpy.inf
+    log_probs[beams.finished] = -numpy.inf
+    log_probs[beams.finished, vocab.pad] = 0
+    lengths = beams.lengths + ~beams.finished
+    totals = beams.total[..., None] + log_probs
+    scores = (totals / lengths[..., None]).reshape(batch, -1)
+    best = numpy.argpartition(-scores, beam_size - 1)[:, :beam_size]
+    order = numpy.take_along_axis(scores, best, 1).argsort()[:, ::-1]
+    best = numpy.take_along_axis(best, order, 1)  # best first
+    parents, tokens = numpy.divmod(best, num_words)
+    total = numpy.take_along_axis(totals.reshape(batch, -1), best, 1)
+    lengths = numpy.take_along_axis(lengths, parents, 1)
+    finished = numpy.take_along_axis(beams.finished, parents, 1)
+    finished = finished | (tokens == vocab.eos)
+    return Beams(tokens, total, lengths, finished), parents
+
+
+# From notebooks/06_training_vs_prediction.md, section "Beam search", cell 7f5c7e4a7c41
+def read_back(trace, row, vocab):
+    """Return the token ids and attention weights that led to a row."""
+    ids, attention = [], []
+    for parents, tokens, weights in reversed(trace):
+        token, row = tokens[row], parents[row]
+        if token not in (vocab.pad, vocab.eos):
+            ids.append(int(token))
+            attention.append(None if weights is None else weights[row])
+    return ids[::-1], attention[::-1]
+
+
+def beam_search(model, src, src_valid_len, beam_size, max_steps):
+    """Search for the target with the best mean log-probability.
+
+    Args:
+        model: a trained `Seq2Seq`.
+        src: NumPy int32 (batch, source steps).
+        src_valid_len: NumPy int32 (batch,).
+        beam_size: beginnings to follow for each sentence; 1 is greedy search.
+        max_steps: number of tokens after which to give up, one for all or
+            (batch,).
+
+    Returns:
+        For each sentence (token ids without <eos>, score, list of attention
+        weights (source steps,) or None of each token).
+    """
+    batch, vocab = len(src), model.tgt_vocab
+    state = start_decoding(model, src, src_valid_len, beam_size)
+    beams = start_beams(batch, beam_size, vocab.bos)
+    limits = numpy.broadcast_to(max_steps, batch)[:, None]
+    first_rows = numpy.arange(batch)[:, None] * beam_size
+    trace = []
+    while not beams.finished.all():
+        tokens = beams.tokens.ravel().astype("int32")
+        log_probs, weights, state = decode_step(model, tokens, state)
+        log_probs = log_probs.reshape(batch, beam_size, -1)
+        beams, parents = extend_beams(beams, log_probs, vocab)
+        rows = (first_rows + parents).ravel()
+        trace.append((rows, beams.tokens.ravel(), weights))
+        beams.finished[:] |= len(trace) >= limits
+        if beam_size > 1:
+            state = select_rows(state, rows)
+    scores = beams.total[:, 0] / beams.lengths[:, 0]
+    return [(*read_back(trace, i * beam_size, vocab), float(scores[i])) for i in range(batch)]
+
+
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 98d340c1b9a1
+class Translation(NamedTuple):
+    """A translated sentence.
+
+    tokens: the target tokens, without <eos>.
+    score: mean log-probability of a token, <eos> counted, in nats.
+    attention_weights: NumPy (target tokens, source tokens), each row summing
+        to 1; None without attention.
+    source: the source tokens that the model read, <eos> last.
+    unknown: those of them that are not in the vocabulary.
+    """
+
+    tokens: list
+    score: float
+    attention_weights: Any
+    source: list
+    unknown: list
+
+
+def read_sentences(model, sentences):
+    """Return each sentence as a list of tokens, checked for the model."""
+    if model.src_vocab is None:
+        raise ValueError("the model has no vocabularies: train it or load it first")
+    if isinstance(sentences, str):
+        raise TypeError(f"sentences is the string {sentences!r}; pass a list")
+    sources = [
+        corpora.tokenize(sentence) if isinstance(sentence, str) else list(sentence)
+        for sentence in sentences
+    ]
+    for i, source in enumerate(sources):
+        if len(source) + 1 > model.max_steps:
+            raise ValueError(
+                f"sentence {i} has {len(source)} tokens, but the model takes "
+                f"at most {model.max_steps - 1}; split the sentence, or "
+                "raise model.max_steps"
+            )
+    return sources
+
+
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 2ddeaec519a4
+def translate(model, sentences, beam_size=1, max_steps=None):
+    """Translate sentences by greedy or beam search.
+
+    Args:
+        model: a `Seq2Seq` that was trained or loaded.
+        sentences: list of strings or of token lists.
+        beam_size: beginnings to follow for each sentence; 1 is greedy search.
+        max_steps: most target tokens of a sentence; None allows each twice
+            its source's tokens and ten more.
+
+    Returns:
+        List of `Translation`, in the order of the sentences.
+
+    Raises:
+        ValueError: if the model has no vocabularies, a sentence is longer
+            than model.max_steps, or beam_size or max_steps is not positive.
+    """
+    if beam_size < 1 or (max_steps is not None and max_steps < 1):
+        raise ValueError(
+            f"beam_size is {beam_size} and max_steps is {max_steps}; both must be at least 1"
+        )
+    sources = read_sentences(model, sentences)
+    results = [Translation([], 0.0, None, ["<eos>"], []) for _ in sources]
+    order = sorted(
+        (i for i, source in enumerate(sources) if source),
+        key=lambda i: len(sources[i]),
+    )
+    for start in range(0, len(order), 64):
+        rows = order[start : start + 64]
+        src, src_valid_len = corpora.encode_source([sources[i] for i in rows], model.src_vocab)
+        limits = 2 * src_valid_len + 10 if max_steps is None else max_steps
+        found = beam_search(model, src, src_valid_len, beam_size, limits)
+        for i, (ids, attention, score) in zip(rows, found):
+            source = [*sources[i], "<eos>"]
+            unknown = [t for t in sources[i] if t not in model.src_vocab]
+            weights = None
+            if not attention or attention[0] is not None:
+                weights = numpy.array([row[: len(source)] for row in attention])
+                weights = weights.reshape(len(ids), len(source))
+            results[i] = Translation(
+                model.tgt_vocab.to_tokens(ids), score, weights, source, unknown
+            )
+    unknown = sorted({t for result in results for t in result.unknown})
+    if unknown:
+        warnings.warn(
+            "not in the vocabulary, read as <unk>: " + ", ".join(unknown),
+            stacklevel=2,
+        )
+    return results
+
+
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 7e898759ddae
+def get_config(model):
+    """Return the sizes from which a model can be built again, as a dict."""
+    encoder, decoder = model.encoder, model.decoder
+    attends = isinstance(decoder, AttentionDecoder)
+    return dict(
+        kind="attention" if attends else "plain",
+        src_vocab_size=encoder.embedding.num_embeddings,
+        tgt_vocab_size=decoder.embedding.num_embeddings,
+        embed_size=encoder.embedding.embedding_dim,
+        num_hiddens=encoder.rnn.hidden_size,
+        num_layers=encoder.rnn.num_layers,
+        dropout=decoder.dropout.p,
+        bidirectional=encoder.bidirectional,
+    )
+
+
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 12f9badf7ae5
+def named_weights(model):
+    """Return the model's weights by their names in the exchange format."""
+    encoder, decoder = model.encoder, model.decoder
+    named = {
+        "encoder.embedding": encoder.embedding.weight,
+        "decoder.embedding": decoder.embedding.weight,
+        "decoder.dense.w": decoder.dense.weight,
+        "decoder.dense.b": decoder.dense.bias,
+    }
+    directions = [("", "")] + [("backward.", "_reverse")] * (encoder.bidirectional)
+    for i, cell in enumerate(decoder.cells):
+        for part, layer in ("x", cell.W_x), ("h", cell.W_h):
+            named[f"decoder.gru.{i}.w_{part}"] = layer.weight
+            named[f"decoder.gru.{i}.b_{part}"] = layer.bias
+        for ours, theirs in directions:
+            for part, name in ("x", "ih"), ("h", "hh"):
+                for kind in "weight", "bias":
+                    named[f"encoder.gru.{i}.{ours}{kind[0]}_{part}"] = getattr(
+                        encoder.rnn, f"{kind}_{name}_l{i}{theirs}"
+                    )
+        if encoder.bidirectional:
+            named[f"encoder.init.{i}.w"] = encoder.W_s[i].weight
+    if isinstance(decoder, AttentionDecoder):
+        for name in "W_q", "W_k", "w_v":
+            layer = getattr(decoder.attention, name)
+            named[f"decoder.attention.{name.lower()}"] = layer.weight
+    return named
+
+
+def oriented(name, array):
+    """Turn a matrix round, since PyTorch keeps (outputs, inputs)."""
+    return array.T if array.ndim == 2 and "embedding" not in name else array
+
+
+def get_weights(model):
+    """Return a model's weights in the exchange format.
+
+    Args:
+        model: a `Seq2Seq`.
+
+    Returns:
+        Dict of name -> NumPy float32: matrices as (inputs, outputs), a GRU's
+        gates in the order r, z, n.
+    """
+    return {
+        name: numpy.ascontiguousarray(oriented(name, to_numpy(weight)))
+        for name, weight in named_weights(model).items()
+    }
+
+
+def set_weights(model, weights):
+    """Give a model the weights that `get_weights` returned, in any framework.
+
+    Args:
+        model: a `Seq2Seq`.
+        weights: dict of name -> NumPy array.
+
+    Raises:
+        ValueError: if weights are missing, left over, or of another shape; the
+            model is unchanged then.
+    """
+    exchange.check(weights, get_config(model))
+    with torch.no_grad():
+        for name, weight in named_weights(model).items():
+            weight.copy_(torch.as_tensor(oriented(name, weights[name])))
+
+
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell affeee0fd23b
+def save_model(model, path):
+    """Write a model into a file that every framework can read.
+
+    Args:
+        model: a `Seq2Seq` that was trained or loaded.
+        path: file to write, by convention *.safetensors.
+
+    Raises:
+        ValueError: if the model has no vocabularies yet.
+    """
+    if model.src_vocab is None:
+        raise ValueError("the model has no vocabularies: train it or load it first")
+    exchange.save(
+        path,
+        get_weights(model),
+        get_config(model),
+        model.src_vocab,
+        model.tgt_vocab,
+    )
+
+
+def load_model(path):
+    """Read a model from a file that `save_model` of any framework wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A `Seq2Seq` with its vocabularies.
+
+    Raises:
+        ValueError: if the file is truncated, of another format version, or
+            its weights do not fit its configuration.
+    """
+    arrays, config, src_vocab, tgt_vocab = exchange.load(path)
+    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
+    attends = config["kind"] == "attention"
+    Decoder = Seq2SeqAttentionDecoder if attends else Seq2SeqDecoder
+    model = Seq2Seq(
+        Seq2SeqEncoder(
+            config["src_vocab_size"],
+            *sizes,
+            bidirectional=config["bidirectional"],
+        ),
+        Decoder(config["tgt_vocab_size"], *sizes),
+    )
+    set_weights(model, arrays)
+    model.src_vocab, model.tgt_vocab = src_vocab, tgt_vocab
+    return model
 
 
 __getattr__ = compat.fall_through("torch")

@@ -1,5 +1,7 @@
 """Draws img/bahdanau.svg: one step of the Bahdanau decoder, layer by layer, for chapter 05."""
 
+from itertools import pairwise
+
 import style
 
 ax = style.canvas(10.8, 5.9)
@@ -12,7 +14,7 @@ for i, x in enumerate(ENCODER):
     style.arrow(ax, (x, 0.75), (x, 1.25))
     style.box(ax, x, 1.55, "GRU", 0.9, fill=style.PALE_BLUE)
     style.arrow(ax, (x, 1.87), (x, 3.13), color=VALUE)
-for left, right in zip(ENCODER, ENCODER[1:]):
+for left, right in pairwise(ENCODER):
     style.arrow(ax, (left + 0.47, 1.55), (right - 0.47, 1.55))
 style.text(ax, 2.95, 2.5, "outputs:\nkeys, values", style.LABEL, VALUE)
 
