@@ -600,7 +600,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 7ce84fc74447
+# From notebooks/04_seq2seq.md, section "Training", cell 7fc640eb8cde
 @functools.partial(jax.jit, static_argnums=0)
 def run_copy(function, graphdef, state, args):
     """Build the module from its parts and run it with dropout off."""
@@ -645,8 +645,8 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         seed: fixes the dropout.
 
     Returns:
-        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch` and
-        return its loss, a scalar; the first also updates the model's weights.
+        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
+        and return its loss, a scalar; the first also updates the weights.
     """
     nnx.reseed(model, default=seed, dropout=seed)
     optimizer = nnx.Optimizer(
@@ -887,7 +887,7 @@ def select_rows(state, rows):
     return DecoderState(hidden[:, rows], context)
 
 
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 1f31efa97c10
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell eff997feb76a
 def start_decoding(model, src, src_valid_len, beam_size):
     """Encode a batch and return the decoder's first state.
 
@@ -898,7 +898,7 @@ def start_decoding(model, src, src_valid_len, beam_size):
         beam_size: how many rows of the state each sentence gets.
 
     Returns:
-        `DecoderState` of batch * beam_size rows, a sentence's beside each other.
+        `DecoderState` of batch * beam_size rows, a sentence's side by side.
     """
     encoder, decoder = model.encoder, model.decoder
     (src,) = round_up([src])  # few shapes to compile for

@@ -559,7 +559,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 84fcf065c797
+# From notebooks/04_seq2seq.md, section "Training", cell f61ae0c81baa
 def tensors(model, *arrays):
     """Return NumPy arrays as arrays on the device of the model's weights."""
     device = model.decoder.embedding.weight.list_ctx()[0]
@@ -577,8 +577,8 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         seed: fixes the dropout.
 
     Returns:
-        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch` and
-        return its loss, a scalar; the first also updates the model's weights.
+        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
+        and return its loss, a scalar; the first also updates the weights.
     """
     mx.random.seed(seed)
     weights = model.collect_params()
@@ -816,7 +816,7 @@ def select_rows(state, rows):
     return DecoderState(np.take(hidden, rows, axis=1), context)
 
 
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell bdbec20c7a84
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 92f4ebe9fae4
 def start_decoding(model, src, src_valid_len, beam_size):
     """Encode a batch and return the decoder's first state.
 
@@ -827,7 +827,7 @@ def start_decoding(model, src, src_valid_len, beam_size):
         beam_size: how many rows of the state each sentence gets.
 
     Returns:
-        `DecoderState` of batch * beam_size rows, a sentence's beside each other.
+        `DecoderState` of batch * beam_size rows, a sentence's side by side.
     """
     src, src_valid_len = tensors(model, src, src_valid_len)
     state = model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len)

@@ -525,7 +525,7 @@ def masked_loss(logits, labels, valid_lens):
     return tf.reduce_sum(sequence_mask(losses, valid_lens)) / num_tokens
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 7a97acdbd79a
+# From notebooks/04_seq2seq.md, section "Training", cell 83a373fe01b2
 def make_steps(model, lr, grad_clip, num_steps, seed):
     """Make the functions that learn from a batch and that only look at it.
 
@@ -537,8 +537,8 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         seed: fixes the dropout.
 
     Returns:
-        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch` and
-        return its loss, a scalar; the first also updates the model's weights.
+        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
+        and return its loss, a scalar; the first also updates the weights.
     """
     # What is not trained are the dropouts' random generators
     for i, generator in enumerate(model.non_trainable_variables):
@@ -766,7 +766,7 @@ def select_rows(state, rows):
     return DecoderState(tf.gather(hidden, rows, axis=1), context)
 
 
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 453baf793c03
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell f5fbf7dc3e09
 def start_decoding(model, src, src_valid_len, beam_size):
     """Encode a batch and return the decoder's first state.
 
@@ -777,7 +777,7 @@ def start_decoding(model, src, src_valid_len, beam_size):
         beam_size: how many rows of the state each sentence gets.
 
     Returns:
-        `DecoderState` of batch * beam_size rows, a sentence's beside each other.
+        `DecoderState` of batch * beam_size rows, a sentence's side by side.
     """
     state = model.decoder.init_state(model.encoder(src, src_valid_len), tf.constant(src_valid_len))
     return select_rows(state, numpy.arange(len(src)).repeat(beam_size))

@@ -523,7 +523,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 3203b80f292b
+# From notebooks/04_seq2seq.md, section "Training", cell e23e01e6363a
 def tensors(model, *arrays):
     """Return NumPy arrays as tensors on the device of the model's weights."""
     device = next(model.parameters()).device
@@ -553,8 +553,8 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         seed: fixes the dropout.
 
     Returns:
-        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch` and
-        return its loss, a scalar; the first also updates the model's weights.
+        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
+        and return its loss, a scalar; the first also updates the weights.
     """
     torch.manual_seed(seed)
     if torch.cuda.is_available():
@@ -764,7 +764,7 @@ def select_rows(state, rows):
     return DecoderState(hidden[:, rows], context)
 
 
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell ad02449f72b5
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell a038c0491931
 def start_decoding(model, src, src_valid_len, beam_size):
     """Encode a batch and return the decoder's first state.
 
@@ -775,7 +775,7 @@ def start_decoding(model, src, src_valid_len, beam_size):
         beam_size: how many rows of the state each sentence gets.
 
     Returns:
-        `DecoderState` of batch * beam_size rows, a sentence's beside each other.
+        `DecoderState` of batch * beam_size rows, a sentence's side by side.
     """
     with inference(model):
         src, src_valid_len = tensors(model, src, src_valid_len)
