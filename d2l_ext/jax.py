@@ -224,9 +224,9 @@ class Attention(nnx.Module):
         return self.dropout(weights) @ values, weights
 
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell ae9dfab5de7b
+# From notebooks/03_scoring_functions.md, section "Dot product", cell e7d084f18768
 class DotProductAttention(Attention):
-    """Scores by the dot product: score = q · k / sqrt(d) (Vaswani et al. 2017).
+    """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
     Queries and keys must have the same size d.
 
@@ -253,7 +253,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell ee3851f59db2
+# From notebooks/03_scoring_functions.md, section "Additive", cell 4a2899ff72db
 class LazyLinear(nnx.Module):
     """A linear layer without bias whose sizes are found at its first call.
 
@@ -282,7 +282,7 @@ class LazyLinear(nnx.Module):
 
 
 class AdditiveAttention(Attention):
-    """Scores by a perceptron: score = w_v · tanh(W_q q + W_k k).
+    """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
     Queries and keys may differ in size (Bahdanau et al. 2015, section A.1.2).
 
@@ -312,9 +312,9 @@ class AdditiveAttention(Attention):
         return self.w_v(hiddens).squeeze(-1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 798153ee41dc
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 9e688a2716ad
 class BilinearAttention(Attention):
-    """Scores by a bilinear form: score = q · W k (Luong et al. 2015, 'general').
+    """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
     Queries and keys may differ in size. W is (query size, key size).
 

@@ -238,9 +238,9 @@ class Attention(nn.HybridBlock):
         return F.npx.batch_dot(self.dropout(weights), values), weights
 
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell 51316b2f123e
+# From notebooks/03_scoring_functions.md, section "Dot product", cell d4f5ff2b8b94
 class DotProductAttention(Attention):
-    """Scores by the dot product: score = q · k / sqrt(d) (Vaswani et al. 2017).
+    """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
     Queries and keys must have the same size d.
 
@@ -268,9 +268,9 @@ class DotProductAttention(Attention):
         return scores / F.np.sqrt(d) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell 12acb458d2b6
+# From notebooks/03_scoring_functions.md, section "Additive", cell b16b13ab2522
 class AdditiveAttention(Attention):
-    """Scores by a perceptron: score = w_v · tanh(W_q q + W_k k).
+    """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
     Queries and keys may differ in size (Bahdanau et al. 2015, section A.1.2).
 
@@ -282,7 +282,6 @@ class AdditiveAttention(Attention):
     def __init__(self, num_hiddens, dropout=0):
         super().__init__(dropout)
         options = dict(use_bias=False, flatten=False, weight_initializer=init.Xavier())
-        self.num_hiddens = num_hiddens
         self.W_q = nn.Dense(num_hiddens, **options)
         self.W_k = nn.Dense(num_hiddens, **options)
         self.w_v = nn.Dense(1, **options)
@@ -295,20 +294,16 @@ class AdditiveAttention(Attention):
     def score(self, queries, projected_keys):
         """Score (batch, queries, keys): how well they match."""
         F = mx.sym if isinstance(queries, mx.sym.Symbol) else mx.nd
-        # Broadcasting would repeat the queries for each key, too, but MXNet
-        # sums its gradient slowly: a product with ones is the fast way.
-        ones = F.np.ones_like(projected_keys[:, :, :1])  # (batch, keys, 1)
-        repeated = F.npx.reshape(self.W_q(queries), (-2, 1, -1))
-        repeated = F.npx.batch_dot(ones, repeated)
-        repeated = F.npx.reshape(repeated, (-2, -2, -1, self.num_hiddens))
-        # (batch, keys, queries, hiddens) + (batch, keys, 1, hiddens)
-        hiddens = F.npx.activation(repeated + F.np.expand_dims(projected_keys, 2), act_type="tanh")
-        return F.np.swapaxes(F.np.squeeze(self.w_v(hiddens), -1), 1, 2)
+        projected_queries = F.np.expand_dims(self.W_q(queries), 2)
+        projected_keys = F.np.expand_dims(projected_keys, 1)
+        # (batch, queries, 1, hiddens) + (batch, 1, keys, hiddens)
+        hiddens = F.npx.activation(projected_queries + projected_keys, act_type="tanh")
+        return F.np.squeeze(self.w_v(hiddens), -1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 8be94dbdee22
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 79dca0b9a871
 class BilinearAttention(Attention):
-    """Scores by a bilinear form: score = q · W k (Luong et al. 2015, 'general').
+    """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
     Queries and keys may differ in size. W is (query size, key size).
 

@@ -219,9 +219,9 @@ class Attention(keras.layers.Layer):
         return tf.matmul(dropped, values), weights
 
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell b6c9add145c2
+# From notebooks/03_scoring_functions.md, section "Dot product", cell 37fa6b691825
 class DotProductAttention(Attention):
-    """Scores by the dot product: score = q · k / sqrt(d) (Vaswani et al. 2017).
+    """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
     Queries and keys must have the same size d.
 
@@ -246,9 +246,9 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell cff63160df73
+# From notebooks/03_scoring_functions.md, section "Additive", cell 109d8413d4d6
 class AdditiveAttention(Attention):
-    """Scores by a perceptron: score = w_v · tanh(W_q q + W_k k).
+    """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
     Queries and keys may differ in size (Bahdanau et al. 2015, section A.1.2).
 
@@ -276,9 +276,9 @@ class AdditiveAttention(Attention):
         return tf.squeeze(self.w_v(hiddens), -1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell e62a49bc3b81
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 82212b0ad6d7
 class BilinearAttention(Attention):
-    """Scores by a bilinear form: score = q · W k (Luong et al. 2015, 'general').
+    """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
     Queries and keys may differ in size. W is (query size, key size).
 

@@ -216,9 +216,9 @@ class Attention(nn.Module):
         return torch.bmm(self.dropout(weights), values), weights
 
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell 99b5f1c840c1
+# From notebooks/03_scoring_functions.md, section "Dot product", cell 01eea2e8a7c6
 class DotProductAttention(Attention):
-    """Scores by the dot product: score = q · k / sqrt(d) (Vaswani et al. 2017).
+    """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
     Queries and keys must have the same size d.
 
@@ -243,7 +243,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell be777cdd6578
+# From notebooks/03_scoring_functions.md, section "Additive", cell fa96b3dd5416
 class LazyLinear(nn.LazyLinear):
     """A linear layer without bias whose sizes are found at its first call.
 
@@ -262,7 +262,7 @@ class LazyLinear(nn.LazyLinear):
 
 
 class AdditiveAttention(Attention):
-    """Scores by a perceptron: score = w_v · tanh(W_q q + W_k k).
+    """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
     Queries and keys may differ in size (Bahdanau et al. 2015, section A.1.2).
 
@@ -289,9 +289,9 @@ class AdditiveAttention(Attention):
         return self.w_v(hiddens).squeeze(-1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 8e57cc6462a6
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 4a32a5e46044
 class BilinearAttention(Attention):
-    """Scores by a bilinear form: score = q · W k (Luong et al. 2015, 'general').
+    """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
     Queries and keys may differ in size. W is (query size, key size).
 
