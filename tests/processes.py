@@ -21,6 +21,11 @@ def hide(*hidden):
             found = (finder.find_spec(name, path, target) for finder in self.finders)
             return next((spec for spec in found if spec), None)
 
+        def find_distributions(self, context):
+            for finder in self.finders:
+                if hasattr(finder, "find_distributions"):
+                    yield from finder.find_distributions(context)
+
     sys.meta_path[:] = [Others()]
 """
 
