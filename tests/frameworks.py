@@ -164,7 +164,11 @@ class JAX(Framework):
         return [self.numpy(g) for g in gradient(*inputs)]
 
     def float64(self):
-        return self.jax.enable_x64(True)
+        if hasattr(self.jax, "enable_x64"):
+            return self.jax.enable_x64(True)
+        from jax.experimental import enable_x64  # where JAX 0.7 has it
+
+        return enable_x64()
 
 
 class TensorFlow(Framework):
