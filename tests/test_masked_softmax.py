@@ -300,3 +300,20 @@ def test_sequence_mask_names_wrong_shapes(framework, shape, lens):
     with pytest.raises(ValueError) as raised:
         framework.d2l.sequence_mask(X, np.array(lens))
     assert str(shape) in str(raised.value) and str(np.shape(lens)) in str(raised.value)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int32", "bool"])
+def test_numpy_arrays_survive_the_way_there_and_back(framework, dtype):
+    x = (np.random.default_rng(0).normal(size=(2, 3)) * 9).astype(dtype)
+    there = framework.d2l.from_numpy(x)
+    assert framework.is_native(there)
+    back = framework.d2l.to_numpy(there)
+    assert type(back) is np.ndarray and back.dtype == x.dtype
+    np.testing.assert_array_equal(back, x)
+
+
+def test_to_numpy_takes_results_that_have_a_gradient(framework):
+    if framework.name != "pytorch":
+        pytest.skip("only PyTorch refuses to hand out such numbers")
+    x = framework.torch.ones(2, requires_grad=True) * 2
+    np.testing.assert_array_equal(framework.d2l.to_numpy(x), [2, 2])
