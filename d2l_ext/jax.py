@@ -69,7 +69,7 @@ __all__ = [
 ]
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 336998c70fc9
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell e84de65bfb1a
 def from_numpy(x):
     """Make a JAX array from a NumPy array (64-bit types become 32-bit)."""
     return jnp.asarray(x)
@@ -109,7 +109,7 @@ def sequence_mask(X, valid_lens, value=0):
     return jnp.where(valid, X, jnp.asarray(value, dtype=X.dtype))
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell c95495da01d4
+# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 3a6dbfbeb9bc
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -600,7 +600,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 7fc640eb8cde
+# From notebooks/04_seq2seq.md, section "Training", cell 9b4ca6fd72b9
 @functools.partial(jax.jit, static_argnums=0)
 def run_copy(function, graphdef, state, args):
     """Build the module from its parts and run it with dropout off."""
@@ -618,7 +618,7 @@ def without_dropout(function, module, *args):
     return run_copy(function, *nnx.split(module), args)
 
 
-def round_up(arrays, rows=1, steps=12):
+def round_up(arrays, rows=1, steps=8):
     """Pad NumPy arrays with zeros, so that XLA meets few shapes.
 
     Args:
@@ -671,7 +671,7 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         optimizer.update(model, gradients)
 
     def padded(batch):  # the rows that this adds have length 0
-        return tuple(round_up(batch, rows=32))
+        return tuple(round_up(batch, rows=64))
 
     def train_step(batch):
         model.train()

@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 574454337709
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 99f6374d56b1
 def from_numpy(x):
     """Make an MXNet array from a NumPy array, of the same type."""
     return np.array(x, dtype=x.dtype)
@@ -109,7 +109,7 @@ def sequence_mask(X, valid_lens, value=0):
     return F.npx.sequence_mask(X, lens, use_sequence_length=True, value=value, axis=1)
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 0edfc4733973
+# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 06f0579a479e
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 

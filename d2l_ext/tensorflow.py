@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 75071be90bdf
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 13a81d639ca9
 def from_numpy(x):
     """Make a tensor from a NumPy array, of the same type."""
     return tf.constant(x)
@@ -103,7 +103,7 @@ def sequence_mask(X, valid_lens, value=0):
     return tf.where(valid, X, tf.cast(value, X.dtype))
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 3ecacfe6ebaf
+# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 81648bf93d5e
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 

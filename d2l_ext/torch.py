@@ -68,7 +68,7 @@ __all__ = [
 ]
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell af0b82ef75ee
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell b0a0238ed550
 def from_numpy(x):
     """Make a tensor from a NumPy array, of the same type."""
     return torch.tensor(x)
@@ -108,7 +108,7 @@ def sequence_mask(X, valid_lens, value=0):
     return torch.where(valid, X, value)
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 155bbf39deb3
+# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 7b81742b3211
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
