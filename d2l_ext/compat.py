@@ -15,6 +15,7 @@ import builtins
 import contextlib
 import importlib
 import importlib.util
+import os
 import random
 import sys
 import threading
@@ -60,7 +61,8 @@ def prepare(framework):
     """Make sure that `import torch` (or mxnet, jax, tensorflow) works from here on.
 
     Every generated module calls this before its own imports. For MXNet it does what `import_mxnet`
-    does; for the others it only looks whether they are installed, and imports nothing.
+    does, and it imports TensorFlow without the log lines that it writes at its start; for the
+    others it only looks whether they are installed, and imports nothing.
 
     Args:
         framework: "torch", "mxnet", "jax" or "tensorflow".
@@ -77,6 +79,32 @@ def prepare(framework):
             raise _not_installed(title, needed.command, package)
     if framework == "mxnet":
         import_mxnet()
+    elif framework == "tensorflow":
+        _import_silently("tensorflow")
+
+
+def _import_silently(name):
+    """Import a module and drop what its compiled code writes to the process's stderr meanwhile.
+
+    TensorFlow 2.21 writes lines with times and process numbers there that no setting turns off;
+    a notebook would store them. Errors are raised as always.
+    """
+    with _LOCK:
+        if name in sys.modules:
+            return
+        try:
+            kept = os.dup(2)
+        except OSError:  # no stderr to write to, as in a service
+            importlib.import_module(name)
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            importlib.import_module(name)
+        finally:
+            os.dup2(kept, 2)
+            os.close(nowhere)
+            os.close(kept)
 
 
 def import_mxnet():

@@ -798,7 +798,7 @@ class AttentionDecoder(nnx.Module):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 7f78ae4303bb
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 7c52d1eeb5af
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -859,8 +859,10 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
             hidden, outputs = self.step(state.hidden, embeddings[:, 0], state.context)
             outputs, weights = (array[:, None] for array in outputs)
         else:  # along axis 1, with new random numbers at each step
+            # remat: the backward pass computes a step again, which is
+            # faster than to store and fetch all that happened in it
             run = nnx.scan(
-                type(self).step,
+                nnx.remat(type(self).step),
                 out_axes=(nnx.Carry, 1),
                 in_axes=(
                     nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}),

@@ -48,10 +48,10 @@ def _in_house_style(function):
 
 def _to_numpy(array):
     """Any framework's array as float64, whatever device or gradient it hangs on."""
-    if hasattr(array, "detach"):  # torch.Tensor
-        array = array.detach().cpu().float()
-    elif hasattr(array, "asnumpy"):  # mxnet.np.ndarray
+    if hasattr(array, "asnumpy"):  # mxnet.np.ndarray, which has a detach too
         array = array.asnumpy()
+    elif hasattr(array, "detach"):  # torch.Tensor
+        array = array.detach().cpu().float()
     return np.asarray(array, dtype=np.float64)
 
 

@@ -1020,7 +1020,7 @@ def get_config(model):
     )
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 12f9badf7ae5
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell df694fe5d7c8
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -1066,7 +1066,7 @@ def get_weights(model):
         gates in the order r, z, n.
     """
     return {
-        name: numpy.ascontiguousarray(oriented(name, to_numpy(weight)))
+        name: numpy.array(oriented(name, to_numpy(weight)), order="C")
         for name, weight in named_weights(model).items()
     }
 

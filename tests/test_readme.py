@@ -1,0 +1,66 @@
+"""The README is true: its links, commands, table of chapters and picture."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FRAMEWORKS = ("pytorch", "mxnet", "jax", "tensorflow")
+
+sys.path.insert(0, str(ROOT / "tools"))
+import readme_picture  # noqa: E402
+
+
+def tracked(path):
+    """Whether a path is in the repository: a tracked file, or a folder that holds one."""
+    listed = subprocess.run(["git", "ls-files", path], cwd=ROOT, capture_output=True, text=True)
+    return bool(listed.stdout.strip())
+
+
+def test_links_lead_to_tracked_files():
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
+    assert len(links) > 20
+    assert [link for link in links if not tracked(link)] == []
+
+
+def test_every_notebook_is_in_the_table():
+    chapters = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.md"))
+    assert len(chapters) >= 5
+    for chapter in chapters:
+        for framework in FRAMEWORKS:
+            assert f"](notebooks/{framework}/{chapter}.ipynb)" in README
+    named = re.findall(r"\(notebooks/\w+/(\d\d_\w+)\.ipynb\)", README)
+    assert sorted(set(named)) == chapters
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"`?make ([a-z][a-z-]*)", README))
+    assert {"run", "test", "lab"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target} does not exist"
+
+
+def test_picture_is_the_notebooks():
+    assert readme_picture.PICTURE.read_bytes() == readme_picture.heatmap()
+
+
+def test_picture_of_a_notebook_without_one(tmp_path):
+    notebook = tmp_path / "empty.ipynb"
+    notebook.write_text('{"cells": []}', encoding="utf-8")
+    with pytest.raises(ValueError, match="make notebooks"):
+        readme_picture.heatmap(notebook)
+
+
+def test_ci_is_the_readmes_test_command():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    commands = [
+        line for line in script.splitlines() if line and not line.startswith(("#", "set "))
+    ]
+    assert commands[-1].removeprefix("exec ") == "make test"
+    assert "make test" in README
+    assert all(line.startswith(("cd ", "exec make test")) for line in commands)
