@@ -12,12 +12,13 @@ from d2l_ext import compat
 from tests import frameworks
 from tests.processes import output_of, python
 
-needs_mxnet = pytest.mark.skipif(
-    frameworks.FRAMEWORKS["mxnet"] not in frameworks.UNDER_TEST, reason="FRAMEWORK is another"
-)
-needs_torch = pytest.mark.skipif(
-    frameworks.FRAMEWORKS["pytorch"] not in frameworks.UNDER_TEST, reason="FRAMEWORK is another"
-)
+
+def needs(name):
+    """Mark a test that is only about one framework."""
+    return pytest.mark.skipif(
+        frameworks.FRAMEWORKS[name] not in frameworks.UNDER_TEST, reason="FRAMEWORK is another"
+    )
+
 
 # Run around an import; what it prints are the changes that others could notice.
 WATCH = """
@@ -39,7 +40,7 @@ def state():
 """
 
 
-@needs_mxnet
+@needs("mxnet")
 @pytest.mark.parametrize("first", ["", "import torch", "import jax", "import tensorflow"])
 def test_importing_mxnet_leaves_nothing_behind(first):
     if first.partition(" ")[2] not in {"", *(f.library for f in frameworks.UNDER_TEST)}:
@@ -59,13 +60,13 @@ assert again is mxnet is compat.import_mxnet()
     assert output_of(WATCH + code).splitlines() == ["[]", "[]"]
 
 
-@needs_mxnet
+@needs("mxnet")
 def test_importing_mxnet_is_quiet():
     done = python("from d2l_ext import compat\ncompat.import_mxnet()", "-Walways")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@needs_mxnet
+@needs("mxnet")
 def test_mxnet_imported_by_others_is_taken_as_it_is():
     code = """
 import types
@@ -77,7 +78,7 @@ compat.prepare("mxnet")
     output_of(code)
 
 
-@needs_mxnet
+@needs("mxnet")
 def test_threads_get_one_mxnet_and_numpy_is_clean_afterwards():
     code = """
 import threading
@@ -98,7 +99,7 @@ assert before["numpy"] == state()["numpy"]
     output_of(WATCH + code)
 
 
-@needs_mxnet
+@needs("mxnet")
 def test_an_import_that_fails_takes_the_names_back():
     code = """
 from d2l_ext import compat
@@ -120,7 +121,7 @@ assert "mxnet" not in sys.modules
     )
 
 
-@needs_mxnet
+@needs("mxnet")
 def test_everything_mxnet_asks_numpy_for_is_there():
     compat.import_mxnet()
     loans = compat._loans(np)
@@ -163,7 +164,7 @@ def _asked_of_numpy(module):
             yield node.attr, node.value.id, node in inside
 
 
-@needs_mxnet
+@needs("mxnet")
 def test_mxnet_functions_that_use_the_borrowed_names():
     mxnet = compat.import_mxnet()
     mxnet.npx.set_np()
@@ -187,7 +188,7 @@ def test_mxnet_functions_that_use_the_borrowed_names():
         mxnet.np.npv(0.1, array)
 
 
-@needs_mxnet
+@needs("mxnet")
 def test_mxnet_estimator_uses_the_borrowed_infinity():
     mxnet = compat.import_mxnet()
     loss = mxnet.metric.Loss()
@@ -223,7 +224,7 @@ assert book.Vocab("abc") and book.d2l is book
     assert output_of(WATCH + code).splitlines() == ["[] True", "[]", "[]", in_use]
 
 
-@needs_torch
+@needs("pytorch")
 def test_an_absent_optional_module_says_so_when_it_is_used():
     code = """
 hide("torchvision")
@@ -242,7 +243,7 @@ for use in (lambda: book.torchvision.datasets, lambda: book.transforms.Resize):
     assert output_of(code).splitlines() == [message, message]
 
 
-@needs_torch
+@needs("pytorch")
 def test_an_optional_module_is_imported_when_it_is_used(tmp_path):
     package = tmp_path / "torchvision"
     package.mkdir()
@@ -259,7 +260,7 @@ print("torchvision" in sys.modules)
     assert output_of(code, path=tmp_path).splitlines() == expected
 
 
-@needs_torch
+@needs("pytorch")
 def test_an_optional_module_that_is_broken_shows_its_own_error(tmp_path):
     (tmp_path / "torchvision.py").write_text("import a_library_that_is_not_there")
     code = """
@@ -273,7 +274,7 @@ except ImportError as error:
     assert output_of(code, path=tmp_path) == expected
 
 
-@needs_torch
+@needs("pytorch")
 def test_an_import_of_d2l_that_fails_can_be_repeated():
     code = """
 from d2l_ext import compat
@@ -290,9 +291,7 @@ compat.import_d2l("torch").Vocab
     assert output_of(code) == "No module named 'pandas'"
 
 
-@pytest.mark.skipif(
-    frameworks.FRAMEWORKS["jax"] not in frameworks.UNDER_TEST, reason="FRAMEWORK is another"
-)
+@needs("jax")
 def test_the_book_draws_seeds_from_a_range_given_in_floats():
     """d2l.jax calls randint(0, 1e6), which Python's own refuses from 3.12 on."""
     book = compat.import_d2l("jax")
@@ -383,13 +382,28 @@ def test_an_unknown_framework_is_refused(call):
         call("pytorch")
 
 
-def test_preparing_imports_nothing_but_mxnet():
-    others = [framework.library for framework in frameworks.UNDER_TEST]
+def test_preparing_imports_neither_torch_nor_jax():
+    others = {framework.library for framework in frameworks.UNDER_TEST} - {"mxnet", "tensorflow"}
     code = f"""
 from d2l_ext import compat
-for name in {others}:
-    if name != "mxnet":
-        compat.prepare(name)
+for name in {others or "()"}:
+    compat.prepare(name)
 print([name for name in ("torch", "mxnet", "jax", "tensorflow", "numpy") if name in sys.modules])
 """
     assert output_of(code) == "[]"
+
+
+@needs("tensorflow")
+@pytest.mark.parametrize("stderr", ["open", "closed"])
+def test_importing_tensorflow_is_quiet_and_gives_stderr_back(stderr):
+    code = """
+import os
+from d2l_ext import compat
+compat.prepare("tensorflow")
+assert "tensorflow" in sys.modules
+"""
+    if stderr == "open":
+        done = python(code + "os.write(2, b'heard')")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "heard")
+    else:
+        assert output_of("import os\nos.close(2)" + code + "print('imported')") == "imported"
