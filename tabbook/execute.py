@@ -194,9 +194,10 @@ def _run_all(runs: list[Run], environment: dict[str, str], jobs: int, timeout: i
             stop.set()
             print("stopping the kernels; every file stays as it was", flush=True)
             pool.shutdown(wait=False, cancel_futures=True)
-            while wait(futures, 0.2).not_done:
+            while not all(future.done() for future in futures):
                 for run in runs:
                     _kill(run)
+                time.sleep(0.2)
             raise
 
 

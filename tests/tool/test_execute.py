@@ -139,6 +139,7 @@ def test_an_interrupt_leaves_every_file_as_it_was(executed, number):
     )
     toy_quick = "# Quick\n\n```python\nprint(1)\n```\n"
     executed.write("01_quick", toy_quick)
+    executed.write("03_waiting", toy_quick)  # still in the queue at the interrupt
     before = executed.files()
     process = executed.start("execute", "--framework", "jax", "--jobs", "1")
     for line in process.stdout:
