@@ -99,6 +99,7 @@ build: $(WRITE) ## write the notebooks (not run) and the library from the chapte
 
 notebooks: build $(READ) ## build, and run the notebooks in place: what gets committed
 	$(PY) -m tabbook execute $(NARROW)
+	$(PY) tools/readme_picture.py
 
 check: $(WRITE) ## compare the derived files with their sources
 	$(PY) -m tabbook check
