@@ -1,0 +1,85 @@
+"""Tiny models and a tiny corpus, the same in every framework, for the tests of whole models.
+
+JAX compiles for each kind of model and each shape, so the tests share models and one batch.
+"""
+
+import functools
+
+import numpy as np
+
+from d2l_ext import weights as exchange
+from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, encode_source
+
+SRC_VOCAB = Vocab.build([("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l")])
+TGT_VOCAB = Vocab.build([("A", "B", "C", "D", "E", "F", "G", "H", "I")])
+EMBED, HIDDENS = 5, 7
+ALL_KINDS = [(k, n, two) for k in ("plain", "attention") for n in (1, 2) for two in (False, True)]
+PAPER = ("attention", 1, True)  # the model of Bahdanau et al.
+
+SENTENCES = ["a b c d", "e f", "g h", ""]
+TARGET_STEPS = 6
+
+
+def random_weights(kind, num_layers, bidirectional, seed=0):
+    """Weights in the exchange format; no bias is 0 and <eos> is likely."""
+    rng = np.random.default_rng(seed)
+    config = {
+        "kind": kind,
+        "src_vocab_size": len(SRC_VOCAB),
+        "tgt_vocab_size": len(TGT_VOCAB),
+        "embed_size": EMBED,
+        "num_hiddens": HIDDENS,
+        "num_layers": num_layers,
+        "dropout": 0.0,
+        "bidirectional": bidirectional,
+    }
+    shapes = exchange.expected_shapes(config)
+    weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    weights["decoder.dense.b"][TGT_VOCAB.eos] += 1
+    return {name: array.astype(np.float32) for name, array in weights.items()}
+
+
+def new_model(framework, kind, num_layers, bidirectional, dropout=0.0, seed=0):
+    """A model of one's own, with random weights and without vocabularies."""
+    framework.array(np.zeros(1))  # MXNet switches to NumPy's semantics
+    d2l = framework.d2l
+    Decoder = d2l.Seq2SeqAttentionDecoder if kind == "attention" else d2l.Seq2SeqDecoder
+    sizes = (EMBED, HIDDENS, num_layers, dropout)
+    model = d2l.Seq2Seq(
+        d2l.Seq2SeqEncoder(len(SRC_VOCAB), *sizes, bidirectional=bidirectional),
+        Decoder(len(TGT_VOCAB), *sizes),
+    )
+    d2l.set_weights(model, random_weights(kind, num_layers, bidirectional, seed))
+    return model
+
+
+@functools.cache
+def shared_model(framework, kind, num_layers, bidirectional):
+    """A model that tests read and do not change, with vocabularies as if it were trained."""
+    model = new_model(framework, kind, num_layers, bidirectional)
+    model.src_vocab, model.tgt_vocab = SRC_VOCAB, TGT_VOCAB
+    return model
+
+
+def batch():
+    """src, src_valid_len, tgt_in: lengths 5, 3, 3 and 0, and any ids at all behind them."""
+    rng = np.random.default_rng(1)
+    src, src_valid_len = encode_source([s.split() for s in SENTENCES], SRC_VOCAB)
+    src_valid_len[-1] = 0
+    padding = np.arange(src.shape[1]) >= src_valid_len[:, None]
+    src = np.where(padding, rng.integers(len(SRC_VOCAB), size=src.shape), src).astype(np.int32)
+    tgt_in = rng.integers(len(TGT_VOCAB), size=(len(src), TARGET_STEPS), dtype=np.int32)
+    return src, src_valid_len, tgt_in
+
+
+def corpus():
+    """40 training and 7 validation pairs: letters, each translated in its place or dropped."""
+    rng = np.random.default_rng(2)
+    translated = dict(zip("abcdefghi", "ABCDEFGHI"))
+
+    def pair():
+        source = tuple(rng.choice(list("abcdefghijkl"), size=rng.integers(1, 8)))
+        return Pair(source, tuple(translated[s] for s in source if s in translated), None)
+
+    pairs = [pair() for _ in range(47)]
+    return ParallelCorpus("tiny", pairs[:40], pairs[40:], [], SRC_VOCAB, TGT_VOCAB, 8)
