@@ -80,7 +80,7 @@ def to_numpy(x):
     return numpy.asarray(x)
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell 8b1d7c9668e9
+# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell 8e43c4a1fa6d
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -106,7 +106,7 @@ def sequence_mask(X, valid_lens, value=0):
         )
     valid = jnp.arange(X.shape[1]) < lens[:, None]  # (batch, steps)
     valid = valid.reshape(valid.shape + (1,) * (X.ndim - 2))
-    return jnp.where(valid, X, jnp.asarray(value, dtype=X.dtype))
+    return jnp.where(valid, X, jnp.asarray(value).astype(X.dtype))
 
 
 # From notebooks/02_masked_softmax.md, section "From scores to weights", cell 3a6dbfbeb9bc
@@ -600,7 +600,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 9b4ca6fd72b9
+# From notebooks/04_seq2seq.md, section "Training", cell f73e42a920bc
 @functools.partial(jax.jit, static_argnums=0)
 def run_copy(function, graphdef, state, args):
     """Build the module from its parts and run it with dropout off."""
@@ -618,7 +618,7 @@ def without_dropout(function, module, *args):
     return run_copy(function, *nnx.split(module), args)
 
 
-def round_up(arrays, rows=1, steps=8):
+def round_up(arrays, rows=1, steps=16):
     """Pad NumPy arrays with zeros, so that XLA meets few shapes.
 
     Args:
