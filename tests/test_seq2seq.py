@@ -278,6 +278,42 @@ def test_a_seed_fixes_dropout_which_leaves_predictions_alone(framework):
             close(d2l.teacher_forcing(model, *tiny.batch())[0], expected)
 
 
+@pytest.mark.parametrize(
+    ("decoder", "num_layers"), [("plain", 2), ("attention", 2), ("attention", 1)]
+)
+def test_dropout_acts_between_layers_and_on_attention(framework, decoder, num_layers):
+    """Of two layers it changes the second alone; of one layer, what attention gives it."""
+    quiet = tiny.shared_model(framework, decoder, num_layers, False)
+    model = tiny.new_model(framework, decoder, num_layers, False, dropout=0.5)
+    if decoder == "attention" and num_layers == 2:  # look at one dropout at a time
+        model.decoder.attention = quiet.decoder.attention
+
+    def states(layer, *inputs):
+        if framework.name in ("pytorch", "jax"):
+            layer.train()
+            result = layer(*inputs)
+        elif framework.name == "tensorflow":
+            result = layer(*inputs, training=True)
+        else:
+            with framework.mxnet.autograd.record(train_mode=True):
+                result = layer(*inputs)
+        return framework.numpy(getattr(result[1], "hidden", result[1]))
+
+    src, src_valid_len, tgt_in = tiny.batch()
+    read = framework.array(src), framework.array(src_valid_len)
+    start = quiet.decoder.init_state(quiet.encoder(*read), read[1])
+    write = framework.array(tgt_in[:, :1]), start
+    for part, inputs in (("encoder", read), ("decoder", write)):
+        expected = states(getattr(quiet, part), *inputs)
+        found = states(getattr(model, part), *inputs)
+        if num_layers == 2:
+            close(found[0], expected[0])
+        if num_layers == 2 or part == "decoder":
+            assert np.abs(found[-1] - expected[-1]).max() > 0.01
+        else:
+            close(found, expected)
+
+
 # Weights -----------------------------------------------------------------------------------------
 
 
