@@ -1078,7 +1078,7 @@ def read_sentences(model, sentences):
     return sources
 
 
-# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 2ddeaec519a4
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell b1d15a8588ab
 def translate(model, sentences, beam_size=1, max_steps=None):
     """Translate sentences by greedy or beam search.
 
@@ -1115,7 +1115,7 @@ def translate(model, sentences, beam_size=1, max_steps=None):
             source = [*sources[i], "<eos>"]
             unknown = [t for t in sources[i] if t not in model.src_vocab]
             weights = None
-            if not attention or attention[0] is not None:
+            if isinstance(model.decoder, AttentionDecoder):
                 weights = numpy.array([row[: len(source)] for row in attention])
                 weights = weights.reshape(len(ids), len(source))
             results[i] = Translation(

@@ -678,7 +678,7 @@ def train_seq2seq(
     return history
 
 
-# From notebooks/04_seq2seq.md, section "Looking inside with the truth as input", cell ea6f57c35573
+# From notebooks/04_seq2seq.md, section "Looking inside with the truth as input", cell 8b048f51b6b6
 def teacher_forcing(model, src, src_valid_len, tgt_in):
     """Return what a model predicts when it is fed the true target.
 
@@ -695,7 +695,8 @@ def teacher_forcing(model, src, src_valid_len, tgt_in):
         attention weights (batch, target steps, source steps), or None without
         attention.
     """
-    logits, weights = model(*tensors(model, src, src_valid_len, tgt_in))
+    with autograd.pause():  # even inside of record()
+        logits, weights = model(*tensors(model, src, src_valid_len, tgt_in))
     return logits.asnumpy(), None if weights is None else weights.asnumpy()
 
 
@@ -811,7 +812,7 @@ def select_rows(state, rows):
     return DecoderState(np.take(hidden, rows, axis=1), context)
 
 
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 92f4ebe9fae4
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell cc1842864c04
 def start_decoding(model, src, src_valid_len, beam_size):
     """Encode a batch and return the decoder's first state.
 
@@ -825,11 +826,12 @@ def start_decoding(model, src, src_valid_len, beam_size):
         `DecoderState` of batch * beam_size rows, a sentence's side by side.
     """
     src, src_valid_len = tensors(model, src, src_valid_len)
-    state = model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len)
+    with autograd.pause():  # even inside of record()
+        state = model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len)
     return select_rows(state, numpy.arange(len(src)).repeat(beam_size))
 
 
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 0aa5edd3af26
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 6d0acf256e41
 def decode_step(model, tokens, state):
     """Feed one token to each row. Neither dropout nor gradients.
 
@@ -843,7 +845,8 @@ def decode_step(model, tokens, state):
         (rows, source steps) or None without attention, and the next state.
     """
     (X,) = tensors(model, tokens[:, None])
-    logits, state, weights = model.decoder(X, state)
+    with autograd.pause():  # even inside of record()
+        logits, state, weights = model.decoder(X, state)
     log_probs = npx.log_softmax(logits[:, 0], axis=-1).asnumpy()
     if weights is not None:
         weights = weights[:, 0].asnumpy()
@@ -996,7 +999,7 @@ def read_sentences(model, sentences):
     return sources
 
 
-# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 2ddeaec519a4
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell b1d15a8588ab
 def translate(model, sentences, beam_size=1, max_steps=None):
     """Translate sentences by greedy or beam search.
 
@@ -1033,7 +1036,7 @@ def translate(model, sentences, beam_size=1, max_steps=None):
             source = [*sources[i], "<eos>"]
             unknown = [t for t in sources[i] if t not in model.src_vocab]
             weights = None
-            if not attention or attention[0] is not None:
+            if isinstance(model.decoder, AttentionDecoder):
                 weights = numpy.array([row[: len(source)] for row in attention])
                 weights = weights.reshape(len(ids), len(source))
             results[i] = Translation(

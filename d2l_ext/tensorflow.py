@@ -145,7 +145,7 @@ def masked_softmax(X, valid_lens):
     return tf.where(valid, weights, tf.cast(0, X.dtype))
 
 
-# From notebooks/03_scoring_functions.md, section "What all attentions share", cell f72a263519b5
+# From notebooks/03_scoring_functions.md, section "What all attentions share", cell 6976205765b6
 class Attention(keras.layers.Layer):
     """Weights from scores, then the average of the values by these weights.
 
@@ -169,7 +169,7 @@ class Attention(keras.layers.Layer):
         """Score (batch, queries, keys): how well they match."""
         raise NotImplementedError
 
-    def call(self, queries, keys, values, valid_lens=None, training=None):
+    def call(self, queries, keys, values, valid_lens=None):
         """Attend to the keys and average the values.
 
         Args:
@@ -178,7 +178,6 @@ class Attention(keras.layers.Layer):
             values: (batch, keys, value size).
             valid_lens: None, (batch,) or (batch, queries) integers: how many
                 keys are valid.
-            training: whether to drop weights; None asks the layer around.
 
         Returns:
             The pair of output (batch, queries, value size) and attention
@@ -194,9 +193,9 @@ class Attention(keras.layers.Layer):
             keys = sequence_mask(keys, longest)
             values = sequence_mask(values, longest)
         projected_keys = self.project_keys(keys)
-        return self.attend(queries, projected_keys, values, valid_lens, training)
+        return self.attend(queries, projected_keys, values, valid_lens)
 
-    def attend(self, queries, projected_keys, values, valid_lens=None, training=None):
+    def attend(self, queries, projected_keys, values, valid_lens=None):
         """Do the same with keys that have been projected already.
 
         A decoder projects its keys once, before its loop over steps. Padding
@@ -207,7 +206,6 @@ class Attention(keras.layers.Layer):
             projected_keys: what project_keys returned.
             values: (batch, keys, value size).
             valid_lens: None, (batch,) or (batch, queries) integers.
-            training: whether to drop weights; None asks the layer around.
 
         Returns:
             The pair of output (batch, queries, value size) and attention
@@ -215,8 +213,7 @@ class Attention(keras.layers.Layer):
         """
         scores = self.score(queries, projected_keys)
         weights = masked_softmax(scores, valid_lens)
-        dropped = self.dropout(weights, training=training)
-        return tf.matmul(dropped, values), weights
+        return tf.matmul(self.dropout(weights), values), weights
 
 
 # From notebooks/03_scoring_functions.md, section "Dot product", cell 37fa6b691825
@@ -955,7 +952,7 @@ def read_sentences(model, sentences):
     return sources
 
 
-# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 2ddeaec519a4
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell b1d15a8588ab
 def translate(model, sentences, beam_size=1, max_steps=None):
     """Translate sentences by greedy or beam search.
 
@@ -992,7 +989,7 @@ def translate(model, sentences, beam_size=1, max_steps=None):
             source = [*sources[i], "<eos>"]
             unknown = [t for t in sources[i] if t not in model.src_vocab]
             weights = None
-            if not attention or attention[0] is not None:
+            if isinstance(model.decoder, AttentionDecoder):
                 weights = numpy.array([row[: len(source)] for row in attention])
                 weights = weights.reshape(len(ids), len(source))
             results[i] = Translation(
