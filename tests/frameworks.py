@@ -110,6 +110,11 @@ class MXNet(Framework):
         mxnet.npx.set_np()
         return mxnet
 
+    @property
+    def d2l(self):
+        _ = self.mxnet  # with NumPy's semantics from here on, as its readers have them
+        return super().d2l
+
     def array(self, values, dtype=None):
         if self.is_native(values):
             return values if dtype is None else values.astype(dtype)

@@ -116,7 +116,6 @@ def test_the_base_decoder_leaves_its_state_to_subclasses(framework):
 @BOTH_DECODERS
 def test_a_new_model_has_documented_first_weights(framework, decoder):
     """Matrices Glorot uniform, embeddings standard normal, biases 0."""
-    framework.array(np.zeros(1))
     d2l = framework.d2l
     Decoder = d2l.Seq2SeqAttentionDecoder if decoder == "attention" else d2l.Seq2SeqDecoder
     encoder = d2l.Seq2SeqEncoder(61, 50, 40, 1, bidirectional=True)

@@ -41,7 +41,6 @@ def random_weights(kind, num_layers, bidirectional, seed=0):
 
 def new_model(framework, kind, num_layers, bidirectional, dropout=0.0, seed=0):
     """A model of one's own, with random weights and without vocabularies."""
-    framework.array(np.zeros(1))  # MXNet switches to NumPy's semantics
     d2l = framework.d2l
     Decoder = d2l.Seq2SeqAttentionDecoder if kind == "attention" else d2l.Seq2SeqDecoder
     sizes = (EMBED, HIDDENS, num_layers, dropout)
