@@ -92,6 +92,7 @@ test: lint check test-code test-notebooks ## run all tests
 # --- For authors ----------------------------------------------------------------------------------
 
 .PHONY: install build notebooks check lint test-code test-notebooks figures check-versions clean
+.PHONY: mutants
 install: $(READ) $(WRITE) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -114,6 +115,12 @@ test-code: $(READ) $(WRITE) ## the tests in tests/, or TESTS="tests/tool ..." on
 test-notebooks: $(READ) $(WRITE) ## run the committed notebooks again and compare their outputs
 	$(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadfile \
 	    $(FRAMEWORKS:%=notebooks/%$(CHAPTER:%=/%_*.ipynb))
+
+mutants: $(READ) $(WRITE) ## make mistakes in the library: do the tests catch them?
+	$(PY) tools/mutants.py $(if $(FRAMEWORK),--framework $(FRAMEWORK),--write)
+
+parity: $(READ) $(WRITE) ## compare the four frameworks' numbers and write docs/parity.md
+	PARITY_PAGE=docs/parity.md $(PY) -m pytest -q tests/test_parity.py
 
 figures: $(STAMPS)/project ## draw the conceptual figures again (figures/*.py)
 	@for script in figures/*.py; do echo "$$script"; $(PY) "$$script"; done

@@ -1,0 +1,473 @@
+"""Applies plausible mistakes to the library, one at a time: which ones do the tests catch?
+
+The mistakes are data, tests/mutants.toml, written for each framework. Each is made in a copy of
+the library in a temporary folder, where the tests run until one fails: those of the chapter that
+the changed code comes from, then all others that look at models. `make mutants` runs them all and
+writes docs/mutants.md; the status is 0 if every mutant was caught by a test.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "tests" / "mutants.toml"
+PAGE = ROOT / "docs" / "mutants.md"
+MODULES = {"pytorch": "torch", "mxnet": "mxnet", "jax": "jax", "tensorflow": "tensorflow"}
+COPIED = ("d2l_ext", "tabbook", "tests")
+
+# The tests that run, and which come first for code from a chapter; the slowest are last.
+TESTS = (
+    "test_masked_softmax.py",
+    "test_attention_functions.py",
+    "test_seq2seq.py",
+    "test_translate.py",
+    "test_outside.py",
+    "test_parity.py",
+    "test_properties.py",
+)
+FIRST = {
+    "02": "test_masked_softmax.py",
+    "03": "test_attention_functions.py",
+    "04": "test_seq2seq.py",
+    "05": "test_seq2seq.py",
+    "06": "test_translate.py",
+}
+
+# Such an exception is no wrong result: the mutant does not run, and any test at all would see it.
+CRASHES = "(Name|UnboundLocal|Syntax|Indentation|Import|Attribute|Type)Error"
+
+
+class StaleData(ValueError):
+    """The text that a mutant replaces is not in the module as often as it says."""
+
+
+@dataclasses.dataclass
+class Mutant:
+    """One mistake.
+
+    Args:
+        name: short, with hyphens.
+        mistake: what is wrong, in a sentence.
+        edits: {framework: list of (text to find, text to put, how often it is there)}.
+        impossible: {framework: why the mistake cannot be made there}.
+    """
+
+    name: str
+    mistake: str
+    edits: dict
+    impossible: dict
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What the tests made of a mutant in one framework.
+
+    Args:
+        verdict: "caught", "timeout" (a test did not end), "survived" or "broken" (does not run).
+        test: the test that failed, as `file::name`, or "".
+        seconds: wall-clock time.
+        output: what pytest printed.
+    """
+
+    verdict: str
+    test: str
+    seconds: float
+    output: str
+
+
+def read(text):
+    """Read the mutants.
+
+    Args:
+        text: content of tests/mutants.toml.
+
+    Returns:
+        List of `Mutant`.
+
+    Raises:
+        ValueError: if an entry has an unknown or a missing part.
+    """
+    mutants = []
+    for name, entry in tomllib.loads(text).items():
+        unknown = entry.keys() - {"mistake", "all", *MODULES}
+        if unknown or not entry.get("mistake"):
+            raise ValueError(f"{name}: needs a mistake; unknown: {sorted(unknown)}")
+        mutant = Mutant(name, entry["mistake"], {}, {})
+        for framework in MODULES:
+            part = entry.get(framework, entry.get("all", {}))
+            if part.keys() == {"none"}:
+                mutant.impossible[framework] = part["none"]
+                continue
+            if not {"find", "put"} <= part.keys() <= {"find", "put", "count"}:
+                raise ValueError(
+                    f"{name}, {framework}: needs find and put (and count), or none with the "
+                    f"reason, not {sorted(part)}"
+                )
+            finds, puts = (p if isinstance(p, list) else [p] for p in (part["find"], part["put"]))
+            count = part.get("count", 1)
+            mutant.edits[framework] = [
+                (find.strip(), textwrap.dedent(put).strip(), count)
+                for find, put in zip(finds, puts, strict=True)
+            ]
+        mutants.append(mutant)
+    return mutants
+
+
+def mutate(source, edits):
+    """Make a mistake.
+
+    Args:
+        source: text of the module.
+        edits: as in `Mutant`, for one framework. What is put has the indentation of what it
+            replaces.
+
+    Returns:
+        The changed text, and the number of the chapter that the first change belongs to.
+
+    Raises:
+        StaleData: if a text is not there as often as it should be.
+    """
+    chapter = None
+    for find, put, count in edits:
+        if source.count(find) != count:
+            raise StaleData(f"is there {source.count(find)} times instead of {count}: {find}")
+        before = source[: source.index(find)]
+        if chapter is None:
+            chapter = re.findall(r"^# From notebooks/(\d\d)", before, re.MULTILINE)[-1]
+        line = before.rpartition("\n")[2]
+        indent = line[: len(line) - len(line.lstrip())]
+        source = source.replace(find, put.replace("\n", "\n" + indent))
+    return source, chapter
+
+
+def module(root, framework):
+    """The path of a framework's library module."""
+    return Path(root) / "d2l_ext" / f"{MODULES[framework]}.py"
+
+
+def ordered(chapter):
+    """The test files, those of a chapter first."""
+    files = [f"tests/{name}" for name in TESTS if (ROOT / "tests" / name).is_file()]
+    return sorted(files, key=lambda file: file != f"tests/{FIRST[chapter]}")
+
+
+class Runner:
+    """Runs tests in other processes, which end with it."""
+
+    def __init__(self, environment):
+        self.environment = {**os.environ, **environment}
+        self.running = set()
+        self.lock = threading.Lock()
+        self.stopped = False
+
+    def stop(self):
+        """End what is running, and let nothing start any more."""
+        with self.lock:
+            self.stopped = True
+            for process in self.running:
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def run(self, root, framework, files, limit):
+        """Run test files until a test fails.
+
+        Args:
+            root: folder with a copy of the library and its tests.
+            framework: the only one to test.
+            files: paths in root, in the order in which they run.
+            limit: seconds after which to give up, or None.
+
+        Returns:
+            `Outcome`.
+        """
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=short"]
+        command += ["-p", "no:cacheprovider", *files]
+        environment = {**self.environment, "FRAMEWORK": framework}
+        started = time.monotonic()
+        with self.lock:
+            if self.stopped:
+                raise KeyboardInterrupt
+            process = subprocess.Popen(
+                command,
+                cwd=root,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,  # so that the tests' own processes end with them
+            )
+            self.running.add(process)
+        try:
+            output, _ = process.communicate(timeout=limit)
+            verdict, test = judge(process.returncode, output)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            verdict, test = "timeout", ""
+        finally:
+            with self.lock:
+                self.running.discard(process)
+        return Outcome(verdict, test, time.monotonic() - started, output)
+
+
+def judge(status, output):
+    """Say what a run of pytest means for the mutant.
+
+    Args:
+        status: exit status.
+        output: what pytest printed, with a short summary of failures.
+
+    Returns:
+        Verdict and test, as in `Outcome`.
+    """
+    if status == 0:
+        return "survived", ""
+    failed = re.search(r"^(?:FAILED|ERROR) tests/(\S+?::\w+)\S*(.*)$", output, re.MULTILINE)
+    if status != 1 or not failed:  # the tests could not even be collected
+        return "broken", ""
+    test, message = failed.groups()
+    return ("broken" if re.match(rf" - ({CRASHES})\b", message) else "caught"), test
+
+
+def copy(root):
+    """Copy what the tests need into a new folder."""
+    ignored = shutil.ignore_patterns("__pycache__", "tool")
+    for name in COPIED:
+        shutil.copytree(ROOT / name, Path(root) / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", root)
+
+
+def run_mutant(runner, scratch, mutant, framework, limit):
+    """Make one mistake in a copy of the library and test it there.
+
+    Args:
+        runner: a `Runner`.
+        scratch: folder for the copy, which is removed afterwards.
+        mutant: a `Mutant`; None tests the library as it is.
+        framework: where to make the mistake.
+        limit: seconds.
+
+    Returns:
+        `Outcome`.
+    """
+    root = Path(scratch) / f"{framework}-{mutant.name if mutant else 'unmutated'}"
+    copy(root)
+    path, chapter = module(root, framework), min(FIRST)
+    if mutant:
+        source, chapter = mutate(path.read_text(encoding="utf-8"), mutant.edits[framework])
+        path.write_text(source, encoding="utf-8")
+    outcome = runner.run(root, framework, ordered(chapter), limit)
+    shutil.rmtree(root)
+    return outcome
+
+
+def run_all(mutants, frameworks, jobs, complete):
+    """Run mutants in frameworks, and print each result as it comes.
+
+    Args:
+        mutants: list of `Mutant`.
+        frameworks: list of names.
+        jobs: how many to run at a time.
+        complete: whether to test the library as it is, first, in each framework.
+
+    Returns:
+        {(mutant's name, framework): `Outcome`}, without those that are impossible.
+
+    Raises:
+        SystemExit: if the tests fail without any mistake.
+    """
+    pairs = [(m, f) for f in frameworks for m in mutants if f in m.edits]
+    outcomes, limits = {}, dict.fromkeys(frameworks, 1800)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
+        runner = Runner(
+            {
+                # tests/conftest.py shares the cores among this number: one thread for each
+                "PYTEST_XDIST_WORKER_COUNT": str(os.cpu_count()),
+                # JAX: what one mutant has compiled serves the others
+                "JAX_COMPILATION_CACHE_DIR": f"{scratch}/jax",
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+                "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+                "COLUMNS": "500",  # pytest cuts its summary to the terminal's width
+            }
+        )
+        pool = concurrent.futures.ThreadPoolExecutor(jobs)
+
+        def start(mutant, framework):
+            return pool.submit(
+                run_mutant, runner, scratch, mutant, framework, limits[framework]
+            ), (mutant, framework)
+
+        try:
+            started = dict(start(None, f) for f in frameworks if complete)
+            for future in concurrent.futures.as_completed(started):
+                (_, framework), outcome = started[future], future.result()
+                if outcome.verdict != "survived":
+                    sys.exit(f"{outcome.output}\n{framework}: tests fail without any mistake")
+                print(f"{framework}: no mistake, no test fails ({outcome.seconds:.0f} s)")
+                limits[framework] = 120 + 3 * outcome.seconds
+            started = dict(start(*pair) for pair in pairs)
+            for future in concurrent.futures.as_completed(started):
+                (mutant, framework), outcome = started[future], future.result()
+                outcomes[mutant.name, framework] = outcome
+                print(
+                    f"[{len(outcomes)}/{len(pairs)}] {framework}: {mutant.name}: "
+                    f"{outcome.verdict} {outcome.test} ({outcome.seconds:.0f} s)",
+                    flush=True,
+                )
+                if outcome.verdict == "broken":
+                    print(textwrap.indent(outcome.output[-3000:], "    "), flush=True)
+        finally:
+            runner.stop()
+            pool.shutdown(cancel_futures=True)
+    return outcomes
+
+
+def sums(mutants, frameworks, outcomes):
+    """One line for each framework: how many of its mutants were caught."""
+    lines = []
+    for framework in frameworks:
+        found = [o.verdict for (_, f), o in outcomes.items() if f == framework]
+        caught = sum(verdict in ("caught", "timeout") for verdict in found)
+        line = f"{framework}: {caught} of {len(found)} caught"
+        reasons = [m.name for m in mutants if framework in m.impossible]
+        lines.append(line + (f", {len(reasons)} impossible" if reasons else ""))
+    return lines
+
+
+def table(mutants, frameworks, outcomes):
+    """What caught each mutant in each framework, in Markdown, and the tests by number."""
+    tests = sorted({o.test for o in outcomes.values() if o.verdict == "caught"})
+    lines = [
+        f"| mutant | mistake | {' | '.join(frameworks)} |",
+        f"|---|---|{'---|' * len(frameworks)}",
+    ]
+    for mutant in mutants:
+        cells = []
+        for framework in frameworks:
+            outcome = outcomes.get((mutant.name, framework))
+            if outcome is None:
+                cells.append("–")
+            elif outcome.verdict == "caught":
+                cells.append(str(tests.index(outcome.test) + 1))
+            else:
+                cells.append(outcome.verdict)
+        lines.append(f"| `{mutant.name}` | {mutant.mistake} | {' | '.join(cells)} |")
+    lines.append("")
+    for mutant in mutants:
+        for framework, reason in mutant.impossible.items():
+            if framework in frameworks:
+                lines.append(f"- `{mutant.name}`, {framework}: {reason}.")
+    lines += ["", "The tests that failed first:", ""]
+    lines += [f"{i + 1}. `{test.replace('::', '` `')}`" for i, test in enumerate(tests)]
+    return "\n".join(lines)
+
+
+def page(mutants, outcomes, minutes):
+    """The text of docs/mutants.md."""
+    return f"""\
+# Do the tests bite?
+
+Written by `make mutants`; do not edit.
+
+A test that cannot fail proves nothing. `make mutants` makes {len(mutants)} plausible mistakes in
+the library, one at a time and in each of the four frameworks, and runs the tests on each of these
+mutants. All must be caught: by a test that fails, or that never ends ("timeout"). A mutant that
+does not even run counts as broken, not as caught.
+
+The last run took {minutes:.0f} minutes:
+
+{chr(10).join(f"- {line}" for line in sums(mutants, MODULES, outcomes))}
+
+## A mistake of your own
+
+Mistakes are data, [tests/mutants.toml](../tests/mutants.toml): the text to find in the library
+module of each framework, and the text to put there.
+
+```toml
+[mask-one-off]
+mistake = "one key behind the length gets a weight"
+pytorch.find = 'torch.arange(shape[2], device=X.device) < lens'
+pytorch.put = 'torch.arange(shape[2], device=X.device) <= lens'
+jax.find = ...
+```
+
+Try it with `python tools/mutants.py --mutant mask-one-off`, in one framework with
+`--framework jax`. If it survives, a test is missing. Then `make mutants` writes this page again.
+Where a chapter is changed, its mutants may no longer find their text; `make test` names them.
+
+## What caught which
+
+A number stands for the test that failed first in that framework; "–" for a mistake that cannot be
+made there.
+
+{table(mutants, list(MODULES), outcomes)}
+"""
+
+
+def main():
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Do the tests catch plausible mistakes?")
+    parser.add_argument("--framework", choices=MODULES, action="append", help="only this one")
+    parser.add_argument("--mutant", metavar="NAME", action="append", help="only this one")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at a time (2)")
+    parser.add_argument("--list", action="store_true", help="name the mutants, run nothing")
+    parser.add_argument("--write", action="store_true", help="write docs/mutants.md")
+    arguments = parser.parse_args()
+    mutants = read(DATA.read_text(encoding="utf-8"))
+    if arguments.list:
+        for mutant in mutants:
+            print(f"{mutant.name:32}{mutant.mistake}")
+        return 0
+    names = [mutant.name for mutant in mutants]
+    for name in arguments.mutant or ():
+        if name not in names:
+            parser.error(f"there is no mutant {name}; --list names them")
+    if arguments.write and (arguments.mutant or arguments.framework):
+        parser.error("--write needs all mutants in all frameworks")
+    chosen = [m for m in mutants if m.name in (arguments.mutant or names)]
+    frameworks = arguments.framework or list(MODULES)
+    for framework in frameworks:
+        source = module(ROOT, framework).read_text(encoding="utf-8")
+        for mutant in chosen:
+            try:
+                mutate(source, mutant.edits.get(framework, ()))
+            except StaleData as stale:
+                sys.exit(f"{DATA.name}: {mutant.name}, {framework}: {stale}")
+
+    started = time.monotonic()
+    outcomes = run_all(chosen, frameworks, arguments.jobs, complete=not arguments.mutant)
+    minutes = (time.monotonic() - started) / 60
+    print(f"\n{table(chosen, frameworks, outcomes)}\n")
+    print("\n".join(sums(chosen, frameworks, outcomes)))
+    missed = [
+        f"{framework}: {name} {outcome.verdict}"
+        for (name, framework), outcome in outcomes.items()
+        if outcome.verdict in ("survived", "broken")
+    ]
+    print("\n".join(missed))
+    if arguments.write and not missed:
+        PAGE.write_text(page(mutants, outcomes, minutes), encoding="utf-8")
+        print(f"{PAGE.relative_to(ROOT)} is written")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
