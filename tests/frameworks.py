@@ -13,6 +13,12 @@ import os
 import numpy as np
 
 
+def batch_loss(d2l, model, src, src_valid_len, tgt_in, tgt_out, tgt_valid_len):
+    """A model's loss on a batch of native arrays."""
+    logits, _ = model(src, src_valid_len, tgt_in)
+    return d2l.masked_loss(logits, tgt_out, tgt_valid_len)
+
+
 class Framework:
     """One framework, as the tests see it.
 
@@ -65,6 +71,18 @@ class Framework:
         """
         raise NotImplementedError
 
+    def loss_and_gradients(self, model, batch):
+        """Differentiate a model's loss.
+
+        Args:
+            model: a `Seq2Seq` that has not been differentiated before.
+            batch: a `corpora.Batch`.
+
+        Returns:
+            The loss, and a dict of the gradients (NumPy) in the exchange format.
+        """
+        raise NotImplementedError
+
     def float64(self):
         """Context in which 64-bit numbers stay 64-bit numbers."""
         return contextlib.nullcontext()
@@ -96,6 +114,16 @@ class PyTorch(Framework):
         inputs = [self.array(x).detach().clone().requires_grad_() for x in inputs]
         function(*inputs).sum().backward()
         return [self.numpy(x.grad) for x in inputs]
+
+    def loss_and_gradients(self, model, batch):
+        loss = batch_loss(self.d2l, model, *self.d2l.tensors(model, *batch))
+        loss.backward()
+        gradients = {}
+        for name, weight in self.d2l.named_weights(model).items():
+            idle = weight.grad is None
+            gradient = self.torch.zeros_like(weight) if idle else weight.grad
+            gradients[name] = self.numpy(self.d2l.oriented(name, gradient))
+        return float(loss.detach()), gradients
 
 
 class MXNet(Framework):
@@ -139,6 +167,13 @@ class MXNet(Framework):
         result.backward()
         return [self.numpy(x.grad) for x in inputs]
 
+    def loss_and_gradients(self, model, batch):
+        with self.mxnet.autograd.record(train_mode=False):
+            loss = batch_loss(self.d2l, model, *self.d2l.tensors(model, *batch))
+        loss.backward()
+        named = self.d2l.named_weights(model).items()
+        return loss.item(), {n: self.numpy(self.d2l.oriented(n, w.grad())) for n, w in named}
+
 
 class JAX(Framework):
     name = "jax"
@@ -167,6 +202,19 @@ class JAX(Framework):
             lambda *xs: function(*xs).sum(), argnums=tuple(range(len(inputs)))
         )
         return [self.numpy(g) for g in gradient(*inputs)]
+
+    def loss_and_gradients(self, model, batch):
+        from flax import nnx
+
+        @nnx.jit
+        @nnx.value_and_grad
+        def differentiate(model):
+            return batch_loss(self.d2l, model, *map(self.array, batch))
+
+        loss, gradients = differentiate(model)
+        holder = nnx.clone(model)
+        nnx.update(holder, gradients)
+        return float(loss), self.d2l.get_weights(holder)
 
     def float64(self):
         if hasattr(self.jax, "enable_x64"):
@@ -207,6 +255,14 @@ class TensorFlow(Framework):
             result = self.tensorflow.reduce_sum(function(*inputs))
         gradients = tape.gradient(result, inputs, unconnected_gradients="zero")
         return [self.numpy(g) for g in gradients]
+
+    def loss_and_gradients(self, model, batch):
+        with self.tensorflow.GradientTape() as tape:
+            loss = batch_loss(self.d2l, model, *map(self.array, batch))
+        named = self.d2l.named_weights(model)
+        variables = [variable.value for variable in named.values()]
+        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+        return float(loss), {n: self.numpy(g) for n, g in zip(named, gradients)}
 
 
 FRAMEWORKS = {kind.name: kind() for kind in (PyTorch, MXNet, JAX, TensorFlow)}

@@ -1,36 +1,49 @@
-"""The models of DESIGN.md in NumPy's float64, a sentence at a time: no padding, no masks.
+"""The models of DESIGN.md in float64, a sentence at a time: no padding, no masks.
 
 Weights are a dict in the exchange format, as `get_weights` returns it. That format says it all:
-the number of layers, the directions of the encoder and whether the decoder attends.
+the number of layers, the directions of the encoder and whether the decoder attends. The model is
+plain NumPy; since it is written with what PyTorch knows under the same names, PyTorch's autograd
+can differentiate it (`gradients`, `train`).
 """
+
+import sys
 
 import numpy as np
 
 
+def library(array):
+    """NumPy or PyTorch, wherever the array comes from."""
+    return sys.modules["numpy" if isinstance(array, np.ndarray) else "torch"]
+
+
+def float64(weights):
+    return {name: array.astype(np.float64) for name, array in weights.items()}
+
+
 def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
+    return 1 / (1 + library(x).exp(-x))
 
 
-def softmax(x):
-    exponentials = np.exp(x - x.max())
-    return exponentials / exponentials.sum()
+def log_softmax(x):
+    x = x - x.max()
+    return x - library(x).log(library(x).exp(x).sum())
+
+
+# The model ---------------------------------------------------------------------------------------
 
 
 def gru_step(weights, name, x, h):
     """Next state (hiddens,) of the GRU layer `name`, in the form that cuDNN computes."""
-    x = x @ weights[f"{name}.w_x"] + weights[f"{name}.b_x"]
-    h_x = h @ weights[f"{name}.w_h"] + weights[f"{name}.b_h"]
-    (x_r, x_z, x_n), (h_r, h_z, h_n) = np.split(x, 3), np.split(h_x, 3)
+    x_r, x_z, x_n = (x @ weights[f"{name}.w_x"] + weights[f"{name}.b_x"]).reshape(3, -1)
+    h_r, h_z, h_n = (h @ weights[f"{name}.w_h"] + weights[f"{name}.b_h"]).reshape(3, -1)
     r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
-    return (1 - z) * np.tanh(x_n + r * h_n) + z * h
+    return (1 - z) * library(h).tanh(x_n + r * h_n) + z * h
 
 
 def gru(weights, name, inputs):
-    """All states (steps, hiddens) of a layer that starts from 0, and its last one."""
-    h = np.zeros(len(weights[f"{name}.w_h"]))
-    states = np.zeros((len(inputs), len(h)))
-    for step, x in enumerate(inputs):
-        states[step] = h = gru_step(weights, name, x, h)
+    """All states, a list, of a layer that starts from 0, and its last one."""
+    h = 0 * weights[f"{name}.w_h"][:, 0]
+    states = [h := gru_step(weights, name, x, h) for x in inputs]
     return states, h
 
 
@@ -39,67 +52,137 @@ def num_layers(weights):
 
 
 def encode(weights, tokens):
-    """Outputs (len(tokens), width) and the decoder's first state (layers, hiddens)."""
-    outputs, state = weights["encoder.embedding"].astype(np.float64)[tokens], []
+    """Outputs, one (width,) for each token, and the decoder's first state, one for each layer."""
+    outputs, state = list(weights["encoder.embedding"][list(tokens)]), []
     for i in range(num_layers(weights)):
         inputs = outputs
         outputs, h = gru(weights, f"encoder.gru.{i}", inputs)
         if f"encoder.init.{i}.w" in weights:
             backward, h = gru(weights, f"encoder.gru.{i}.backward", inputs[::-1])
-            outputs = np.concatenate([outputs, backward[::-1]], axis=1)
-            h = np.tanh(h @ weights[f"encoder.init.{i}.w"])
+            both = zip(outputs, backward[::-1])
+            outputs = [library(h).concatenate(pair) for pair in both]
+            h = library(h).tanh(h @ weights[f"encoder.init.{i}.w"])
         state.append(h)
-    return outputs, np.array(state)
+    return outputs, state
 
 
 def attend(weights, query, keys):
-    """Weights (keys,) of additive attention; none for no keys."""
-    hiddens = np.tanh(
-        query @ weights["decoder.attention.w_q"] + keys @ weights["decoder.attention.w_k"]
-    )
-    scores = (hiddens @ weights["decoder.attention.w_v"])[:, 0]
-    return softmax(scores) if len(keys) else scores
+    """Weights (keys,) of additive attention to keys (keys, width)."""
+    w_q, w_k, w_v = (weights[f"decoder.attention.w_{part}"] for part in "qkv")
+    scores = library(query).tanh(query @ w_q + keys @ w_k) @ w_v
+    return library(query).exp(log_softmax(scores[:, 0]))
 
 
 def decode(weights, outputs, state, tokens):
-    """Logits (len(tokens), vocabulary) and attention weights (len(tokens), len(outputs))."""
-    fixed_context, hidden, logits, attention = state[-1], list(state), [], []
+    """For each token the logits (vocabulary,) and the attention weights (len(outputs),)."""
+    hidden, logits, attention = list(state), [], []
+    attends = "decoder.attention.w_q" in weights
+    context = 0 * weights["decoder.attention.w_k"][:, 0] if attends else state[-1]
     for token in tokens:
-        context = fixed_context
-        if "decoder.attention.w_q" in weights:
-            attention.append(attend(weights, hidden[-1], outputs))
-            context = attention[-1] @ outputs
-        x = np.concatenate([context, weights["decoder.embedding"][token]])
+        if attends and outputs:
+            keys = library(context).stack(outputs)
+            attention.append(attend(weights, hidden[-1], keys))
+            context = attention[-1] @ keys
+        x = library(context).concatenate([context, weights["decoder.embedding"][token]])
         for i in range(len(hidden)):
             x = hidden[i] = gru_step(weights, f"decoder.gru.{i}", x, hidden[i])
         logits.append(x @ weights["decoder.dense.w"] + weights["decoder.dense.b"])
-    return np.array(logits), np.array(attention)
+    return logits, attention
 
 
 def teacher_forcing(weights, src, src_valid_len, tgt_in):
     """Logits (batch, target steps, vocabulary) and attention weights, 0 on padding, or None."""
-    weights = {name: array.astype(np.float64) for name, array in weights.items()}
-    attends = "decoder.attention.w_q" in weights
-    logits, attention = [], np.zeros((*tgt_in.shape, src.shape[1]))
-    for row, (tokens, length) in enumerate(zip(src, src_valid_len)):
-        outputs, state = encode(weights, tokens[:length])
-        sentence_logits, sentence_attention = decode(weights, outputs, state, tgt_in[row])
-        logits.append(sentence_logits)
-        if attends:
-            attention[row, :, :length] = sentence_attention
-    return np.array(logits), attention if attends else None
+    weights = float64(weights)
+    all_logits, all_attention = [], np.zeros((*tgt_in.shape, src.shape[1]))
+    for row, length in enumerate(src_valid_len):
+        outputs, state = encode(weights, src[row, :length])
+        logits, attention = decode(weights, outputs, state, tgt_in[row])
+        all_logits.append(logits)
+        if attention:
+            all_attention[row, :, :length] = attention
+    return np.array(all_logits), all_attention if "decoder.attention.w_q" in weights else None
+
+
+# Prediction --------------------------------------------------------------------------------------
+
+
+def beam_search(weights, tokens, beam_size, max_steps, vocab):
+    """Target ids without <eos>, and their mean log-probability; a beam of 1 is greedy search."""
+    weights = float64(weights)
+    outputs, state = encode(weights, tokens)
+    beams = [((), ())]  # each the ids so far and their log-probabilities
+    for _ in range(max_steps):
+        longer = []
+        for ids, log_probs in beams:
+            if ids[-1:] == (vocab.eos,):
+                longer.append((ids, log_probs))
+                continue
+            logits, _ = decode(weights, outputs, state, (vocab.bos, *ids))
+            longer += [
+                ((*ids, token), (*log_probs, log_prob))
+                for token, log_prob in enumerate(log_softmax(logits[-1]))
+                if token not in (vocab.pad, vocab.bos)
+            ]
+        beams = sorted(longer, key=lambda beam: -np.mean(beam[1]))[:beam_size]
+    ids, log_probs = beams[0]
+    return [token for token in ids if token != vocab.eos], np.mean(log_probs)
+
+
+# Training ----------------------------------------------------------------------------------------
 
 
 def loss(logits, labels, valid_lens):
     """Cross-entropy (nats) of the real tokens, divided by their number."""
-    total = 0
-    for row, length in enumerate(valid_lens):
-        for step in range(length):
-            total -= np.log(softmax(logits[row, step].astype(np.float64))[labels[row, step]])
-    return total / np.sum(valid_lens)
+    log_probs = [
+        log_softmax(sentence[step])[labels[row, step]]
+        for row, sentence in enumerate(logits)
+        for step in range(valid_lens[row])
+    ]
+    return -sum(log_probs) / len(log_probs)
+
+
+def logits(weights, batch):
+    """Logits of each sentence of a `corpora.Batch` under teacher forcing."""
+    result = []
+    for tokens, length, tgt_in in zip(batch.src, batch.src_valid_len, batch.tgt_in):
+        outputs, state = encode(weights, tokens[:length])
+        result.append(decode(weights, outputs, state, tgt_in)[0])
+    return result
 
 
 def batch_loss(weights, batch):
     """Loss of a `corpora.Batch` under teacher forcing."""
-    logits, _ = teacher_forcing(weights, batch.src, batch.src_valid_len, batch.tgt_in)
-    return loss(logits, batch.tgt_out, batch.tgt_valid_len)
+    return loss(logits(float64(weights), batch), batch.tgt_out, batch.tgt_valid_len)
+
+
+def gradients(weights, batch):
+    """Gradient of the `batch_loss` for each weight, by PyTorch's autograd in float64."""
+    import torch
+
+    tensors = {
+        name: torch.tensor(array, dtype=torch.float64, requires_grad=True)
+        for name, array in weights.items()
+    }
+    loss(logits(tensors, batch), batch.tgt_out, batch.tgt_valid_len).backward()
+    return {
+        name: np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.numpy()
+        for name, tensor in tensors.items()
+    }
+
+
+def train(weights, batch, num_steps, lr, grad_clip):
+    """Weights after each step of Adam (Kingma and Ba 2015) on one batch; lr falls to 0."""
+    weights = float64(weights)
+    m = {name: np.zeros(array.shape) for name, array in weights.items()}
+    v = {name: np.zeros(array.shape) for name, array in weights.items()}
+    for step in range(num_steps):
+        gradient = gradients(weights, batch)
+        norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
+        for name, g in gradient.items():
+            g = g * min(1, grad_clip / norm)
+            m[name] = 0.9 * m[name] + 0.1 * g
+            v[name] = 0.999 * v[name] + 0.001 * g**2
+            m_hat, v_hat = m[name] / (1 - 0.9 ** (step + 1)), v[name] / (1 - 0.999 ** (step + 1))
+            rate = lr * (1 - step / num_steps)
+            weights[name] = weights[name] - rate * m_hat / (np.sqrt(v_hat) + 1e-8)
+        yield dict(weights)

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 
 from d2l_ext import weights as exchange
-from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, encode_source
+from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, encode_source, pad_batch
 
 SRC_VOCAB = Vocab.build([("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l")])
 TGT_VOCAB = Vocab.build([("A", "B", "C", "D", "E", "F", "G", "H", "I")])
@@ -16,12 +16,18 @@ EMBED, HIDDENS = 5, 7
 ALL_KINDS = [(k, n, two) for k in ("plain", "attention") for n in (1, 2) for two in (False, True)]
 PAPER = ("attention", 1, True)  # the model of Bahdanau et al.
 
+
+def kind_name(kind):
+    """`attention-2-two-way` and the like, for the names of tests."""
+    return f"{kind[0]}-{kind[1]}-{'two-way' if kind[2] else 'one-way'}"
+
+
 SENTENCES = ["a b c d", "e f", "g h", ""]
 TARGET_STEPS = 6
 
 
-def random_weights(kind, num_layers, bidirectional, seed=0):
-    """Weights in the exchange format; no bias is 0 and <eos> is likely."""
+def random_weights(kind, num_layers, bidirectional, seed=0, scale=1.0):
+    """Weights in the exchange format, normally distributed; no bias is 0 and <eos> is likely."""
     rng = np.random.default_rng(seed)
     config = {
         "kind": kind,
@@ -34,12 +40,12 @@ def random_weights(kind, num_layers, bidirectional, seed=0):
         "bidirectional": bidirectional,
     }
     shapes = exchange.expected_shapes(config)
-    weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
-    weights["decoder.dense.b"][TGT_VOCAB.eos] += 3
+    weights = {name: rng.normal(scale=scale, size=shape) for name, shape in shapes.items()}
+    weights["decoder.dense.b"][TGT_VOCAB.eos] += 3 * scale
     return {name: array.astype(np.float32) for name, array in weights.items()}
 
 
-def new_model(framework, kind, num_layers, bidirectional, dropout=0.0, seed=0):
+def new_model(framework, kind, num_layers, bidirectional, dropout=0.0, seed=0, scale=1.0):
     """A model of one's own, with random weights and without vocabularies."""
     d2l = framework.d2l
     Decoder = d2l.Seq2SeqAttentionDecoder if kind == "attention" else d2l.Seq2SeqDecoder
@@ -48,7 +54,7 @@ def new_model(framework, kind, num_layers, bidirectional, dropout=0.0, seed=0):
         d2l.Seq2SeqEncoder(len(SRC_VOCAB), *sizes, bidirectional=bidirectional),
         Decoder(len(TGT_VOCAB), *sizes),
     )
-    d2l.set_weights(model, random_weights(kind, num_layers, bidirectional, seed))
+    d2l.set_weights(model, random_weights(kind, num_layers, bidirectional, seed, scale))
     return model
 
 
@@ -69,6 +75,12 @@ def batch():
     src = np.where(padding, rng.integers(len(SRC_VOCAB), size=src.shape), src).astype(np.int32)
     tgt_in = rng.integers(len(TGT_VOCAB), size=(len(src), TARGET_STEPS), dtype=np.int32)
     return src, src_valid_len, tgt_in
+
+
+def learning_batch():
+    """A `corpora.Batch` with sources of 6, 1, 4, 1 and 3 tokens, <eos> not counted."""
+    pairs = [("aklbcd", "AB"), ("e", ""), ("fghi", "FGHI"), ("k", ""), ("bad", "BADCA")]
+    return pad_batch([Pair(tuple(s), tuple(t), None) for s, t in pairs], SRC_VOCAB, TGT_VOCAB)
 
 
 def corpus():
