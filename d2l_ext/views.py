@@ -1,0 +1,133 @@
+"""Pages to look around in, with the mouse or the keyboard: which source words a translation read.
+
+A page is complete in itself: no network, no file beside it, no framework. Without JavaScript, and
+in print, it is a table of shaded numbers.
+"""
+
+import html
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from d2l_ext import plots
+
+
+class Sentence(NamedTuple):
+    """A translation and what its words looked at.
+
+    weights: (target tokens, source tokens) attention weights, an array of any framework.
+    source: list of the source tokens, one for each column.
+    target: list of the target tokens, one for each row.
+    alignment: gold links, (source index, target index) each, which get a frame; or None.
+    title: string, or None for the source sentence.
+    """
+
+    weights: Any
+    source: Any
+    target: Any
+    alignment: Any = None
+    title: str | None = None
+
+
+def attention(sentences):
+    """Make an interactive view of attention weights.
+
+    Pointing at a target word, or moving to it with Tab and the arrow keys, colors the source
+    words by their weights; pointing at a source word colors the target words that looked at it. A
+    slider goes through the steps of decoding.
+
+    Args:
+        sentences: list of `Sentence`s, or of tuples like them; one is chosen at a time.
+
+    Returns:
+        `AttentionView`, which a notebook shows when it is the last value of a cell.
+
+    Raises:
+        ValueError: if there is no sentence, the shape of the weights is not that of the tokens, or
+            a link lies outside.
+    """
+    sentences = [Sentence(*sentence) for sentence in sentences]
+    if not sentences:
+        raise ValueError("there are no sentences to show")
+    return AttentionView([_section(number, s) for number, s in enumerate(sentences)])
+
+
+class AttentionView:
+    """What `attention` returns: a page, for a notebook, a file or another page."""
+
+    def __init__(self, sections):
+        self._sections = sections
+
+    def __repr__(self):
+        return f"AttentionView({len(self._sections)} sentences)"
+
+    def to_html(self):
+        """Return the whole page, a string."""
+        template = resources.files("d2l_ext").joinpath("views.html").read_text(encoding="utf-8")
+        return template.replace("<!-- sentences -->", "\n".join(self._sections))
+
+    def save(self, path):
+        """Write the whole page to a file, replaced only when the new one is complete."""
+        write_whole(path, self.to_html().encode("utf-8"))
+
+    def _repr_html_(self):
+        # In a frame neither its style nor its script meets those of the notebook or other views.
+        page = html.escape(self.to_html())
+        return (
+            f'<iframe srcdoc="{page}" title="Attention weights" width="100%" height="400" '
+            'style="border: 0"></iframe>'
+        )
+
+
+def write_whole(path, content):
+    """Write bytes to a file, which is replaced only when the new one is complete."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _section(number, sentence):
+    """The table of a sentence, from which the page's script reads everything."""
+    weights = np.round(plots._to_numpy(sentence.weights), 3)
+    source, target = list(sentence.source), list(sentence.target)
+    if weights.shape != (len(target), len(source)) or weights.size == 0:
+        raise ValueError(
+            f"attention weights of sentence {number} have shape {weights.shape}, but there are "
+            f"{len(target)} target and {len(source)} source tokens"
+        )
+    gold = {(int(i), int(j)) for i, j in sentence.alignment or ()}
+    for i, j in gold:
+        if not (0 <= i < len(source) and 0 <= j < len(target)):
+            raise ValueError(
+                f"the alignment of sentence {number} links source token {i} with target token "
+                f"{j}, but there are only {len(source)} and {len(target)}"
+            )
+    rows = [
+        f'<tr><th scope="row">{html.escape(token)}</th>'
+        + "".join(_cell(weight, (i, j) in gold) for i, weight in enumerate(weights[j]))
+        + "</tr>"
+        for j, token in enumerate(target)
+    ]
+    heads = "".join(f'<th scope="col">{html.escape(token)}</th>' for token in source)
+    title = html.escape(" ".join(source) if sentence.title is None else sentence.title)
+    legend = '<p class="legend"><span class="gold">Framed</span>: gold alignment</p>\n'
+    return (
+        f"<section>\n<h2>{title}</h2>\n{legend if gold else ''}<details open>\n"
+        '<summary>All weights</summary>\n<div class="wide"><table>\n'
+        "<caption>A row for each target word, a column for each source word</caption>\n"
+        f"<thead><tr><td></td>{heads}</tr></thead>\n<tbody>\n"
+        + "\n".join(rows)
+        + "\n</tbody>\n</table></div>\n</details>\n</section>"
+    )
+
+
+def _cell(weight, is_gold):
+    mark, note = (' class="gold"', '<span class="unseen"> gold</span>') if is_gold else ("", "")
+    return f'<td{mark} style="--w:{weight:g}">{weight:g}{note}</td>'

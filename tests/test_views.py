@@ -1,0 +1,159 @@
+"""Interactive views: what the page holds, and that it stays a page whatever the words are."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from d2l_ext import plots, views
+
+SOURCE, TARGET = ["i", "do", "not", "sleep", "."], ["je", "ne", "dors", "pas", "."]
+GOLD = ((0, 0), (2, 1), (2, 3), (3, 2), (4, 4))
+NASTY = ["</script><img src=x onerror=alert(1)>", '"><b>', "&amp;", "'", "<!-- sentences -->"]
+
+
+def some_weights(*shape):
+    weights = np.random.default_rng(0).random(shape)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+class Page(HTMLParser):
+    """Reads a page: its tables, as rows of (text, attributes), and all its tags."""
+
+    EMPTY = ("meta", "link")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tables, self.tags, self.open, self.titles = [], [], [], []
+        self.scripts, self.frames = [], []
+        self.feed(text)
+        self.close()
+        assert self.open == [], "tags that are not closed"
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append(("", dict(attributes)))
+        elif tag == "h2":
+            self.titles.append("")
+        elif tag == "script":
+            self.scripts.append("")
+        elif tag == "iframe":
+            self.frames.append(dict(attributes))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if {"td", "th"} & set(self.open):
+            text, attributes = self.tables[-1][-1][-1]
+            self.tables[-1][-1][-1] = text + data, attributes
+        elif "h2" in self.open:
+            self.titles[-1] += data
+        elif "script" in self.open:
+            self.scripts[-1] += data
+
+
+def page_of(*sentences):
+    return Page(views.attention(sentences).to_html())
+
+
+def test_the_page_is_a_table_of_the_weights():
+    weights = some_weights(5, 5)
+    page = page_of((weights, SOURCE, TARGET, GOLD, "negation"), (weights[:2], SOURCE, ["a", "b"]))
+    assert page.titles == ["negation", "i do not sleep ."]
+    (head, *rows), second = page.tables
+    assert [text for text, _ in head] == ["", *SOURCE]
+    assert [row[0][0] for row in rows] == TARGET
+    for j, (_, *cells) in enumerate(rows):
+        for i, (text, attributes) in enumerate(cells):
+            assert float(text.split()[0]) == pytest.approx(weights[j, i], abs=5e-4)
+            assert attributes["style"] == f"--w:{text.split()[0]}"  # the shade is the number
+            assert ("gold" in text, "class" in attributes) == ((i, j) in GOLD,) * 2
+    assert len(second) == 3
+
+
+def test_words_stay_words():
+    page = page_of((some_weights(5, 5), NASTY, NASTY, (), NASTY[0]))
+    plain = page_of((some_weights(5, 5), SOURCE, TARGET, (), "title"))
+    (head, *rows) = page.tables[0]
+    assert [text for text, _ in head] == ["", *NASTY]
+    assert [row[0][0] for row in rows] == NASTY
+    assert page.titles == [NASTY[0]]
+    assert page.tags == plain.tags and page.scripts == plain.scripts
+
+
+def test_the_page_needs_nothing_else():
+    text = views.attention([(some_weights(5, 5), SOURCE, TARGET, GOLD)]).to_html()
+    assert "http" not in text and "//" not in re.sub(r"^ *// .*$", "", text, flags=re.MULTILINE)
+    assert not re.search(r"\b(src|import|url)\b *[=(]", text)
+    for color in (plots.COLORS[0], plots.GOLD):
+        assert color in text
+    blue = " ".join(str(int(plots.COLORS[0][k : k + 2], 16)) for k in (1, 3, 5))
+    assert f"--blue: {blue};" in text
+
+
+def test_a_notebook_gets_the_page_in_a_frame():
+    """The frame keeps styles and scripts of several views apart."""
+    view = views.attention([(some_weights(5, 5), NASTY, TARGET, GOLD)])
+    shown = Page(view._repr_html_() + view._repr_html_())
+    assert shown.tags == ["iframe", "iframe"]
+    for frame in shown.frames:
+        assert frame["srcdoc"] == view.to_html()
+        assert frame["title"]
+    assert repr(view) == "AttentionView(1 sentences)"
+
+
+def test_a_page_is_written_whole(tmp_path, monkeypatch):
+    view = views.attention([(some_weights(5, 5), ["é"] * 5, TARGET)])
+    path = tmp_path / "page.html"
+    view.save(str(path))
+    assert path.read_text(encoding="utf-8") == view.to_html()
+
+    def fail(self, content):
+        self.touch()
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="no space"):
+        views.attention([(some_weights(1, 1), "a", "b")]).save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text(encoding="utf-8") == view.to_html()
+
+
+def test_arrays_of_every_framework_are_taken(framework):
+    weights = some_weights(5, 5).astype(np.float32)
+    native = views.attention([(framework.array(weights), SOURCE, TARGET)])
+    assert native.to_html() == views.attention([(weights, SOURCE, TARGET)]).to_html()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [
+        ((np.ones((4, 5)), SOURCE, TARGET), r"sentence 1 have shape \(4, 5\).*5 target and 5 sou"),
+        ((np.ones(5), SOURCE, TARGET), r"shape \(5,\)"),
+        ((np.ones((0, 5)), SOURCE, []), r"shape \(0, 5\)"),
+        (
+            (np.ones((5, 5)), SOURCE, TARGET, [(5, 0)]),
+            "source token 5 with target token 0.*only 5",
+        ),
+        ((np.ones((5, 5)), SOURCE, TARGET, [(0, -1)]), "target token -1"),
+    ],
+)
+def test_what_does_not_fit_is_named(sentence, message):
+    good = (np.ones((5, 5)), SOURCE, TARGET)
+    with pytest.raises(ValueError, match=message):
+        views.attention([good, sentence])
+
+
+def test_no_sentences():
+    with pytest.raises(ValueError, match="no sentences"):
+        views.attention([])
