@@ -122,6 +122,11 @@ mutants: $(READ) $(WRITE) ## make mistakes in the library: do the tests catch th
 parity: $(READ) $(WRITE) ## compare the four frameworks' numbers and write docs/parity.md
 	PARITY_PAGE=docs/parity.md $(PY) -m pytest -q tests/test_parity.py
 
+models: $(STAMPS)/project $(STAMPS)/jax $(STAMPS)/pytorch ## train the models that chapter 06 loads
+	@for framework in jax pytorch; do \
+	    $(PY) -m d2l_ext train --framework $$framework --embed-size 32 --num-hiddens 64 \
+	        --epochs 6 --out d2l_ext/pretrained/$$framework.safetensors; done
+
 figures: $(STAMPS)/project ## draw the conceptual figures again (figures/*.py)
 	@for script in figures/*.py; do echo "$$script"; $(PY) "$$script"; done
 

@@ -61,8 +61,9 @@ def prepare(framework):
     """Make sure that `import torch` (or mxnet, jax, tensorflow) works from here on.
 
     Every generated module calls this before its own imports. For MXNet it does what `import_mxnet`
-    does, and it imports TensorFlow without the log lines that it writes at its start; for the
-    others it only looks whether they are installed, and imports nothing.
+    does, and calls `npx.set_np()`, without which Gluon's layers take and give arrays of an older
+    kind. It imports TensorFlow without the log lines that it writes at its start. For the others
+    it only looks whether they are installed, and imports nothing.
 
     Args:
         framework: "torch", "mxnet", "jax" or "tensorflow".
@@ -78,7 +79,7 @@ def prepare(framework):
             title = needed.title if package == framework else package
             raise _not_installed(title, needed.command, package)
     if framework == "mxnet":
-        import_mxnet()
+        import_mxnet().npx.set_np()
     elif framework == "tensorflow":
         _import_silently("tensorflow")
 

@@ -13,6 +13,7 @@ import numpy as np
 from d2l_ext.corpora import Vocab
 
 FORMAT_VERSION = 1
+PRETRAINED = Path(__file__).with_name("pretrained")
 KINDS = ("plain", "attention")
 CONFIG_KEYS = (
     "kind",
@@ -101,6 +102,24 @@ def check(arrays, config):
             problems.append(f"{name} has shape {tuple(np.shape(arrays[name]))}, expected {shape}")
     if problems:
         raise ValueError("weights do not fit the configuration: " + "; ".join(problems))
+
+
+def pretrained(framework):
+    """Find a small model of the corpus `grammar` that comes with the library.
+
+    Args:
+        framework: "jax" or "pytorch": what it was trained with. Every framework loads either.
+
+    Returns:
+        `pathlib.Path` of the file. `make models` writes it.
+
+    Raises:
+        ValueError: if that framework has trained none; the message names those that have.
+    """
+    files = {path.stem: path for path in PRETRAINED.glob("*.safetensors")}
+    if framework not in files:
+        raise ValueError(f"{framework!r} has trained no model here; there are {sorted(files)}")
+    return files[framework]
 
 
 def save(path, arrays, config, src_vocab, tgt_vocab):

@@ -134,14 +134,8 @@ class MXNet(Framework):
     def mxnet(self):
         from d2l_ext import compat
 
-        mxnet = compat.import_mxnet()
-        mxnet.npx.set_np()
-        return mxnet
-
-    @property
-    def d2l(self):
-        _ = self.mxnet  # with NumPy's semantics from here on, as its readers have them
-        return super().d2l
+        compat.prepare("mxnet")
+        return importlib.import_module("mxnet")
 
     def array(self, values, dtype=None):
         if self.is_native(values):

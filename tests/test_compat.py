@@ -71,9 +71,12 @@ def test_mxnet_imported_by_others_is_taken_as_it_is():
     code = """
 import types
 sys.modules["mxnet"] = theirs = types.ModuleType("mxnet")
+calls = []
+theirs.npx = types.SimpleNamespace(set_np=lambda: calls.append("set_np"))
 from d2l_ext import compat
 assert compat.import_mxnet() is theirs
 compat.prepare("mxnet")
+assert calls == ["set_np"]
 """
     output_of(code)
 
@@ -166,8 +169,10 @@ def _asked_of_numpy(module):
 
 @needs("mxnet")
 def test_mxnet_functions_that_use_the_borrowed_names():
-    mxnet = compat.import_mxnet()
-    mxnet.npx.set_np()
+    compat.prepare("mxnet")
+    import mxnet
+
+    assert mxnet.util.is_np_shape() and mxnet.util.is_np_array()
     values = np.array([[3.0, 1.0], [2.0, 4.0]], dtype=np.float32)
     array = mxnet.np.array(values)
     for mine, numpys in [
