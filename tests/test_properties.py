@@ -1,0 +1,430 @@
+"""The contract of masking, attention, encoder and decoders, on cases that hypothesis draws.
+
+Every property is one test body for all frameworks, and NumPy's float64 says what is right. The
+same cases are drawn at every run.
+"""
+
+import contextlib
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import reference, strategies, test_attention_functions, tiny
+from tests.test_masked_softmax import STEP, types
+from tests.test_masked_softmax import reference as masked_softmax
+
+repeatable = settings(derandomize=True, deadline=None, database=None)
+
+# What the properties step around until it is mended; `test_hard_case` shows each
+KNOWN = {
+    "pytorch": ["backwards", "beyond int64"],
+    "mxnet": ["empty batches"],
+    "jax": ["below int32"],
+    "tensorflow": ["beyond int64"],
+}
+
+
+def lengths(framework, types=strategies.INTEGERS, **options):
+    """Functions of a shape (batch, queries, keys) that return suitable `Lengths`."""
+    missing = {"int16", "uint16", "uint32", "uint64"} if framework.name == "mxnet" else set()
+    native_types = [name for name in types if name not in missing]
+    return strategies.lengths(types, native_types, avoid=KNOWN[framework.name], **options)
+
+
+def shapes(framework, choice):
+    """Those of the shapes that a framework can bear."""
+    return [shape for shape in choice if shape[0] or "empty batches" not in KNOWN[framework.name]]
+
+
+def precision(framework, dtype):
+    """Context in which arrays of this type can be made."""
+    return framework.float64() if dtype == "float64" else contextlib.nullcontext()
+
+
+def unchanged(framework, array, before):
+    """The function under test has not written into what it was given."""
+    now = framework.numpy(array) if framework.is_native(array) else array
+    np.testing.assert_array_equal(now, before)
+
+
+# Masked softmax and sequence mask ----------------------------------------------------------------
+
+
+@functools.cache
+def softmax_cases(framework):
+    """Scores, lengths or None, and whether to look at the gradient, too."""
+    scores = strategies.scores(types(framework), shapes(framework, strategies.SCORES))
+    lens = lengths(framework)
+    sometimes = st.sampled_from([False, False, True])
+    return st.tuples(scores, st.none() | lens | lens, sometimes).map(
+        lambda case: (case[0], case[1] and case[1](case[0].values.shape), case[2])
+    )
+
+
+@settings(repeatable, max_examples=2000)
+@given(data=st.data())
+def test_masked_softmax(framework, data):
+    case, lens, differentiate = data.draw(softmax_cases(framework))
+    step = STEP[case.dtype]
+    with precision(framework, case.dtype):
+        X = case.given(framework)
+        before = framework.numpy(X)
+        if lens is None:
+            valid_lens, hidden = None, np.zeros(before.shape, bool)
+        else:
+            valid_lens, hidden = lens.given(framework), lens.hides(before.shape)
+        with np.errstate(invalid="ignore", over="ignore"):
+            expected = masked_softmax(before, None if lens is None else lens.values.copy())
+
+        weights = framework.d2l.masked_softmax(X, valid_lens)
+        assert framework.is_native(weights) and framework.dtype(weights) == case.dtype
+        weights = framework.numpy(weights)
+        lost = np.isnan(expected).any(-1)  # rows with NaN or inf, or with nothing but -inf
+        np.testing.assert_allclose(weights[~lost], expected[~lost], rtol=0, atol=8 * step)
+        assert np.isnan(weights[lost]).any(-1).all()
+        assert (weights[hidden] == 0).all()
+
+        if differentiate:
+            rng = np.random.default_rng(0)
+            upstream = framework.array(rng.uniform(-1, 1, size=before.shape), case.dtype)
+            (gradient,) = framework.grad(
+                lambda X: framework.d2l.masked_softmax(X, valid_lens) * upstream, X
+            )
+            assert (gradient[hidden] == 0).all()
+            v = framework.numpy(upstream).astype(np.float64)
+            p = expected
+            slope = p * (v - (p * v).sum(-1, keepdims=True))
+            np.testing.assert_allclose(gradient[~lost], slope[~lost], rtol=0, atol=8 * step)
+
+        unchanged(framework, X, before)
+        if lens is not None:
+            unchanged(framework, valid_lens, lens.values)
+
+
+@functools.cache
+def mask_cases(framework):
+    """An array (batch, steps, ...), its type, lengths, and the value to put behind them."""
+    absent = {"mxnet": {"bfloat16", "bool"}, "jax": {"int64"}}.get(framework.name, set())
+    dtypes = [*STEP, "uint8", "int32", "int64", "bool"]
+    choice = [(0, 3), (1, 1), (2, 5, 3), (3, 2, 2, 2)]
+
+    def make(dtype, shape, seed, hard, for_shape, fill):
+        values = np.random.default_rng(seed).normal(scale=9, size=shape)
+        if dtype not in STEP:
+            values = np.abs(values).astype("int64" if dtype == "bool" else dtype)
+            fill = 1
+        for place, number in hard if values.size and dtype in STEP else ():
+            values.flat[place % values.size] = number
+        return values, dtype, for_shape((shape[0], 1, shape[1])), fill
+
+    return st.builds(
+        make,
+        dtype=st.sampled_from([name for name in dtypes if name not in absent]),
+        shape=st.sampled_from(shapes(framework, choice)),
+        seed=strategies.seeds,
+        hard=strategies.places([np.nan, np.inf, -np.inf]),
+        for_shape=lengths(framework, axes=[1]),
+        fill=st.sampled_from([0, -7, 0.5, np.nan, -np.inf]),
+    )
+
+
+@settings(repeatable, max_examples=300)
+@given(data=st.data())
+def test_sequence_mask(framework, data):
+    values, dtype, lens, fill = data.draw(mask_cases(framework))
+    with precision(framework, dtype):
+        X, valid_lens = framework.array(values, dtype), lens.given(framework)
+        before = framework.numpy(X)
+        hidden = lens.hides((len(values), 1, values.shape[1]))[:, 0]  # (batch, steps)
+        expected = before.copy()
+        expected[hidden] = fill
+
+        masked = framework.d2l.sequence_mask(X, valid_lens, value=fill)
+        assert framework.is_native(masked) and framework.dtype(masked) == dtype
+        np.testing.assert_array_equal(framework.numpy(masked), expected)
+
+        if dtype in STEP:
+            (gradient,) = framework.grad(
+                lambda X: framework.d2l.sequence_mask(X, valid_lens, value=fill), X
+            )
+            np.testing.assert_array_equal(gradient[hidden], 0)
+            np.testing.assert_array_equal(gradient[~hidden], 1)
+        unchanged(framework, X, before)
+        unchanged(framework, valid_lens, lens.values)
+
+
+HARD = {
+    "backwards": (np.array([1, 2])[::-1], [2, 1]),
+    "beyond int64": (np.array([2**64 - 1, 2], np.uint64), [3, 2]),
+    "below int32": (np.array([2 - 2**32, 2]), [0, 2]),
+    "empty batches": (np.array([], int), []),
+}
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_hard_case(framework, case, request):
+    if case in KNOWN[framework.name]:
+        request.applymarker(pytest.mark.xfail(strict=True, reason="a bug of ours"))
+    lens, meaning = HARD[case]
+    X = framework.array(np.zeros((len(lens), 1, 3), np.float32))
+    weights = framework.numpy(framework.d2l.masked_softmax(X, lens))
+    assert [(row > 0).sum() for row in weights] == meaning
+
+
+# Attention ---------------------------------------------------------------------------------------
+
+ATTENTIONS = [
+    ("DotProductAttention", {}),
+    ("DotProductAttention", {"scaled": False}),
+    ("AdditiveAttention", {"num_hiddens": 4}),
+    ("BilinearAttention", {}),
+]
+KEY_SIZE, VALUE_SIZE = 3, 2
+
+
+@functools.cache
+def attention_layer(framework, name, *options):
+    return getattr(framework.d2l, name)(**dict(options))
+
+
+@functools.cache
+def attention_cases(framework):
+    """Queries, keys and values, lengths or None, what stands behind them, and a layout."""
+
+    def make(shape, seed, scale, for_shape, junk, layout):
+        batch, queries, keys = shape
+        rng = np.random.default_rng(seed)
+        sizes = (queries, KEY_SIZE), (keys, KEY_SIZE), (keys, VALUE_SIZE)
+        arrays = [scale * rng.normal(size=(batch, *size)).astype(np.float32) for size in sizes]
+        return arrays, for_shape and for_shape(shape), junk, layout
+
+    return st.builds(
+        make,
+        shape=st.sampled_from(shapes(framework, [(0, 2, 3), (1, 1, 1), (3, 2, 5)])),
+        seed=strategies.seeds,
+        scale=st.sampled_from([1, 0, 5]),
+        for_shape=st.none() | lengths(framework, ["int32", "int64"]),
+        junk=st.sampled_from([np.nan, np.inf, -np.inf, 1e30]),
+        layout=st.sampled_from(strategies.LAYOUTS),
+    )
+
+
+@pytest.mark.parametrize(("name", "options"), ATTENTIONS, ids=["dot", "plain", "add", "bilinear"])
+@settings(repeatable, max_examples=80)
+@given(data=st.data())
+def test_attention(framework, name, options, data):
+    """Outputs, weights and slopes are the formulas', whatever stands behind the lengths."""
+    attention = attention_layer(framework, name, *options.items())
+    clean, lens, junk, layout = data.draw(attention_cases(framework))
+    dirty, valid_lens = [x.copy() for x in clean], None
+    if lens is not None:
+        valid_lens = lens.given(framework)
+        shape = (*clean[0].shape[:2], clean[1].shape[1])
+        hidden = lens.hides(shape).all(1)  # behind the lengths of all queries
+        dirty[1][hidden] = dirty[2][hidden] = junk
+    native = [strategies.native_view(framework, x, "float32", layout) for x in dirty]
+    output, weights = attention(*native, valid_lens)
+
+    matrices = test_attention_functions.weights_of(framework, attention)
+
+    def formulas(queries, keys, values):
+        lengths = None if lens is None else lens.values
+        return test_attention_functions.reference(
+            name, options, matrices, queries, keys, values, lengths
+        )
+
+    expected = formulas(*clean)
+    np.testing.assert_allclose(framework.numpy(weights), expected[1], atol=2e-5)
+    np.testing.assert_allclose(framework.numpy(output), expected[0], rtol=1e-5, atol=2e-4)
+
+    # The slope in any direction, as NumPy's float64 climbs it
+    rng = np.random.default_rng(0)
+    upstream, *directions = (
+        rng.normal(size=x.shape).astype(np.float32) for x in (expected[0], *clean)
+    )
+    gradients = framework.grad(
+        lambda *arrays: attention(*arrays, valid_lens)[0] * framework.array(upstream), *native
+    )
+    for i, (gradient, direction) in enumerate(zip(gradients, directions)):
+        ahead, behind = (
+            formulas(*clean[:i], clean[i] + step * np.float64(direction), *clean[i + 1 :])[0]
+            for step in (1e-6, -1e-6)
+        )
+        slope = ((ahead - behind) * upstream).sum() / 2e-6
+        np.testing.assert_allclose((gradient * direction).sum(), slope, rtol=1e-3, atol=1e-3)
+    for array, before in zip(native, dirty):
+        unchanged(framework, array, before)
+
+
+# Encoder, decoders, and search -------------------------------------------------------------------
+
+# (batch, steps): JAX compiles each model for each of them
+NARROW, WIDE = (1, 4), (3, 9)
+KINDS = pytest.mark.parametrize(
+    "kind", [("plain", 2, False), ("attention", 1, True)], ids=["plain", "attention"]
+)
+STEPS = 3
+targets = st.lists(st.integers(0, len(tiny.TGT_VOCAB) - 1), min_size=STEPS, max_size=STEPS)
+source = strategies.sources([NARROW, WIDE], len(tiny.SRC_VOCAB))
+companies = strategies.in_company(NARROW, WIDE, len(tiny.SRC_VOCAB))
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def encode(framework, model, source):
+    """Outputs and state of the encoder, as the decoder with attention receives them."""
+    state = framework.d2l.start_decoding(model, *source, 1)
+    _, outputs, _ = state.context
+    return framework.numpy(outputs), framework.numpy(state.hidden)
+
+
+@settings(repeatable, max_examples=30)
+@given(source=source)
+def test_the_encoder(framework, source):
+    kind = ("attention", 2, True)
+    outputs, state = encode(framework, tiny.shared_model(framework, *kind), source)
+    weights = reference.float64(tiny.random_weights(*kind))
+    for row, (tokens, length) in enumerate(zip(*source)):
+        expected, first_state = reference.encode(weights, tokens[:length])
+        close(outputs[row, :length], np.reshape(expected, outputs[row, :length].shape))
+        close(state[:, row], first_state)
+        assert (outputs[row, length:] == 0).all()
+
+
+@KINDS
+@settings(repeatable, max_examples=30)
+@given(source=source, seed=strategies.seeds)
+def test_teacher_forcing(framework, kind, source, seed):
+    rng = np.random.default_rng(seed)
+    tgt_in = rng.integers(len(tiny.TGT_VOCAB), size=(len(source.src), STEPS), dtype=np.int32)
+    model = tiny.shared_model(framework, *kind)
+    logits, attention = framework.d2l.teacher_forcing(model, *source, tgt_in)
+    expected = reference.teacher_forcing(tiny.random_weights(*kind), *source, tgt_in)
+    close(logits, expected[0])
+    if kind[0] == "attention":
+        close(attention, expected[1])
+        behind = np.arange(source.src.shape[1]) >= source.src_valid_len[:, None, None]
+        assert (attention[np.broadcast_to(behind, attention.shape)] == 0).all()
+
+
+@settings(repeatable, max_examples=25)
+@given(company=companies, target=targets)
+def test_padding_and_company_change_no_sentence(framework, company, target):
+    """Its encoding, logits and attention weights, alone or in a longer batch."""
+    alone, together, row = company
+    length = alone.src_valid_len[0]
+    model = tiny.shared_model(framework, "attention", 2, True)
+    (one_outputs, one_state), (outputs, state) = (
+        encode(framework, model, source) for source in (alone, together)
+    )
+    close(outputs[row, :length], one_outputs[0, :length])
+    close(state[:, row], one_state[:, 0])
+
+    model = tiny.shared_model(framework, *tiny.PAPER)
+    tgt_in = np.full((len(together.src), STEPS), tiny.TGT_VOCAB.unk, np.int32)
+    tgt_in[row] = target
+    (one_logits, one_attention), (logits, attention) = (
+        framework.d2l.teacher_forcing(model, *source, tgt_in)
+        for source, tgt_in in ((alone, tgt_in[row : row + 1]), (together, tgt_in))
+    )
+    close(logits[row], one_logits[0])
+    close(attention[row, :, :length], one_attention[0, :, :length])
+
+
+@KINDS
+@pytest.mark.parametrize("beam_size", [1, 3], ids=["greedy", "beam"])
+@settings(repeatable, max_examples=20)
+@given(company=companies)
+def test_translations(framework, kind, beam_size, company):
+    """Ours alone, in company, and the reference's are the same."""
+    alone, together, row = company
+    model = tiny.shared_model(framework, *kind)
+    (one,), many = (
+        framework.d2l.beam_search(model, *source, beam_size, STEPS) for source in (alone, together)
+    )
+    weights = reference.float64(tiny.random_weights(*kind))
+    tokens = alone.src[0, : alone.src_valid_len[0]]
+    ids, score = reference.beam_search(weights, tokens, beam_size, STEPS, tiny.TGT_VOCAB)
+    target = [tiny.TGT_VOCAB.bos, *ids[:-1]] if ids else []
+    _, attention = reference.decode(weights, *reference.encode(weights, tokens), target)
+    for found_ids, found_attention, found_score in (one, many[row]):
+        assert found_ids == ids
+        np.testing.assert_allclose(found_score, score, rtol=1e-4)
+        for row_of_weights, expected in zip(found_attention, attention):
+            close(row_of_weights[: len(tokens)], expected)
+            assert (row_of_weights[len(tokens) :] == 0).all()
+        assert kind[0] == "plain" or len(tokens) == 0 or len(found_attention) == len(attention)
+
+
+# Compiled and eager ------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def eagerly(framework, model):
+    """Nothing within is compiled, not even what the library compiles by itself."""
+    if framework.name == "jax":
+        with framework.jax.disable_jit():
+            yield
+    elif framework.name == "mxnet":
+        d2l, compiled_attend = framework.d2l, framework.d2l.compiled_attend
+        model.hybridize(False)
+        d2l.compiled_attend = lambda attention: attention.attend
+        try:
+            yield
+        finally:
+            d2l.compiled_attend = compiled_attend
+            model.hybridize()
+    else:
+        yield
+
+
+def compiled(framework, module, fullgraph=True):
+    """A part of a model, as the framework compiles it."""
+    if framework.name == "pytorch":
+        framework.torch.compiler.reset()
+        return framework.torch.compile(module, fullgraph=fullgraph, backend="aot_eager")
+    if framework.name == "jax":
+        from flax import nnx
+
+        return nnx.jit(module)
+    if framework.name == "tensorflow":
+        return framework.tensorflow.function(module)
+    module.hybridize()
+    return module
+
+
+def loss_and_gradients(framework, model, call, arrays):
+    """Loss of a batch and its gradients; `call` is the model or compiled from it."""
+    d2l = framework.d2l
+
+    def loss_of(call):
+        src, lens, tgt_in = arrays
+        logits, _ = call(src, lens, tgt_in)
+        return d2l.masked_loss(logits, tgt_in, lens)
+
+    if framework.name == "jax":
+        from flax import nnx
+
+        loss, tree = nnx.value_and_grad(loss_of)(model)
+        gradients = framework.jax.tree.leaves(tree)
+    elif framework.name == "tensorflow":
+        with framework.tensorflow.GradientTape() as tape:
+            loss = loss_of(call)
+        gradients = tape.gradient(
+            loss, [v.value for v in model.trainable_variables], unconnected_gradients="zero"
+        )
+    elif framework.name == "mxnet":
+        with framework.mxnet.autograd.record():
+            loss = loss_of(call)
+        loss.backward()
+        gradients = [p.grad() for p in model.collect_params().values()]
+    else:
+        loss = loss_of(call)
+        parameters = list(model.parameters())
+        gradients = framework.torch.autograd.grad(loss, parameters, materialize_grads=True)
+    return [framework.numpy(x) for x in (loss, *gradients)]
