@@ -116,11 +116,13 @@ def _section(number, sentence):
         for j, token in enumerate(target)
     ]
     heads = "".join(f'<th scope="col">{html.escape(token)}</th>' for token in source)
+    many = ' class="many"' if len(source) > 16 else ""
     title = html.escape(" ".join(source) if sentence.title is None else sentence.title)
     legend = '<p class="legend"><span class="gold">Framed</span>: gold alignment</p>\n'
     return (
         f"<section>\n<h2>{title}</h2>\n{legend if gold else ''}<details open>\n"
-        '<summary>All weights</summary>\n<div class="wide"><table>\n'
+        '<summary>All weights</summary>\n<div class="wide">'
+        f"<table{many}>\n"
         "<caption>A row for each target word, a column for each source word</caption>\n"
         f"<thead><tr><td></td>{heads}</tr></thead>\n<tbody>\n"
         + "\n".join(rows)
