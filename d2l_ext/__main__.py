@@ -428,7 +428,7 @@ def _info(options):
     facts = {
         "file": f"{options.model}, {_size(options.model)}, "
         f"format version {metadata['format_version']}",
-        "trained in": metadata.get("framework", "not said"),
+        "trained in": metadata.get("framework"),
         "model": f"{config['kind']} decoder, {encoder} encoder",
         "sizes": f"embeddings {config['embed_size']}, hiddens {config['num_hiddens']}, "
         f"layers {config['num_layers']}, dropout {config['dropout']:g}",
@@ -437,7 +437,8 @@ def _info(options):
         "target": _sample(tgt_vocab),
     }
     for name, fact in facts.items():
-        print(f"{name:12}{fact}")
+        if fact is not None:
+            print(f"{name:12}{fact}")
 
 
 def _sample(vocab):
@@ -449,12 +450,9 @@ def _sample(vocab):
 
 
 def _library(framework):
-    """The module of `d2l_ext` for a framework, ready to use."""
+    """The module of `d2l_ext` for a framework."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    library = importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
-    if framework == "mxnet":
-        library.npx.set_np()
-    return library
+    return importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
 
 
 def _first_installed():
