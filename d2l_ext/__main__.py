@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from d2l_ext import corpora, metrics, plots, views, weights
+from d2l_ext import corpora, files, metrics, plots, views, weights
 
 # Frameworks in the order in which `translate` looks for one, and their modules in d2l_ext.
 LIBRARIES = {"pytorch": "torch", "jax": "jax", "tensorflow": "tensorflow", "mxnet": "mxnet"}
@@ -415,20 +415,15 @@ def _show_attention(results, path):
         figure = plots.attention(result.attention_weights, result.source, result.tokens)
         figure.savefig(picture, format="png")
         name = path if len(results) == 1 else path.with_stem(f"{path.stem}-{number}")
-        views.write_whole(name, picture.getvalue())
+        files.write_whole(name, picture.getvalue())
 
 
 def _info(options):
-    from safetensors import safe_open
-
     arrays, config, src_vocab, tgt_vocab = weights.load(options.model)
-    with safe_open(options.model, framework="numpy") as file:
-        metadata = file.metadata()
     encoder = "bidirectional" if config["bidirectional"] else "unidirectional"
     facts = {
         "file": f"{options.model}, {_size(options.model)}, "
-        f"format version {metadata['format_version']}",
-        "trained in": metadata.get("framework"),
+        f"format version {weights.FORMAT_VERSION}",
         "model": f"{config['kind']} decoder, {encoder} encoder",
         "sizes": f"embeddings {config['embed_size']}, hiddens {config['num_hiddens']}, "
         f"layers {config['num_layers']}, dropout {config['dropout']:g}",
@@ -437,8 +432,7 @@ def _info(options):
         "target": _sample(tgt_vocab),
     }
     for name, fact in facts.items():
-        if fact is not None:
-            print(f"{name:12}{fact}")
+        print(f"{name:12}{fact}")
 
 
 def _sample(vocab):

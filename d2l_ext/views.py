@@ -5,14 +5,12 @@ in print, it is a table of shaded numbers.
 """
 
 import html
-import os
 from importlib import resources
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from d2l_ext import plots
+from d2l_ext import files, plots
 
 
 class Sentence(NamedTuple):
@@ -71,7 +69,7 @@ class AttentionView:
 
     def save(self, path):
         """Write the whole page to a file, replaced only when the new one is complete."""
-        write_whole(path, self.to_html().encode("utf-8"))
+        files.write_whole(path, self.to_html().encode("utf-8"))
 
     def _repr_html_(self):
         # In a frame neither its style nor its script meets those of the notebook or other views.
@@ -80,17 +78,6 @@ class AttentionView:
             f'<iframe srcdoc="{page}" title="Attention weights" width="100%" height="400" '
             'style="border: 0"></iframe>'
         )
-
-
-def write_whole(path, content):
-    """Write bytes to a file, which is replaced only when the new one is complete."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _section(number, sentence):
