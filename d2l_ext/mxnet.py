@@ -122,7 +122,7 @@ def to_numpy(x):
     return x.asnumpy()
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell f356f95f71ac
+# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell c70d9da5beed
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -146,6 +146,8 @@ def sequence_mask(X, valid_lens, value=0):
                 "sequence_mask takes X (batch, steps, ...) and valid_lens "
                 f"(batch,), not {X.shape} and {valid_lens.shape}"
             )
+        if X.size == 0:  # MXNet's operators want a number or more
+            return X.copy()
     else:
         valid_lens = valid_lens.astype("float32")
     # A length beyond the steps would make MXNet write past the row's end.
@@ -154,7 +156,7 @@ def sequence_mask(X, valid_lens, value=0):
     return F.npx.sequence_mask(X, lens, use_sequence_length=True, value=value, axis=1)
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 06f0579a479e
+# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 93c854bf6c9f
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -192,6 +194,8 @@ def masked_softmax(X, valid_lens):
                 f"queries) = {X.shape[:2]} for X of shape {X.shape}, not "
                 f"{valid_lens.shape}"
             )
+        if X.size == 0:  # MXNet's operators want a number or more
+            return X.copy()
     else:
         valid_lens = valid_lens.astype("float32")
     # A length beyond the keys would make MXNet read past the row's end.

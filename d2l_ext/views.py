@@ -5,14 +5,12 @@ in print, it is a table of shaded numbers.
 """
 
 import html
-import os
 from importlib import resources
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from d2l_ext import plots
+from d2l_ext import files, plots
 
 
 class Sentence(NamedTuple):
@@ -115,7 +113,7 @@ class AttentionView:
 
     def save(self, path):
         """Write the whole page to a file, replaced only when the new one is complete."""
-        write_whole(path, self.to_html().encode("utf-8"))
+        files.write_whole(path, self.to_html().encode("utf-8"))
 
     def _repr_html_(self):
         # In a frame neither its style nor its script meets those of the notebook or other views.
@@ -124,17 +122,6 @@ class AttentionView:
             f'<iframe srcdoc="{page}" title="Attention weights" width="100%" height="400" '
             'style="border: 0"></iframe>'
         )
-
-
-def write_whole(path, content):
-    """Write bytes to a file, which is replaced only when the new one is complete."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _section(number, sentence, xlabel, ylabel):
@@ -160,13 +147,15 @@ def _section(number, sentence, xlabel, ylabel):
         for j, token in enumerate(target)
     ]
     heads = "".join(f'<th scope="col">{html.escape(token)}</th>' for token in source)
+    many = ' class="many"' if len(source) > 16 else ""
     title = html.escape(" ".join(source) if sentence.title is None else sentence.title)
     legend = '<p class="legend"><span class="gold">Framed</span>: gold alignment</p>\n'
     xlabel, ylabel = html.escape(xlabel), html.escape(ylabel)
     return (
         f'<section data-source="{xlabel}" data-target="{ylabel}">\n'
         f"<h2>{title}</h2>\n{legend if gold else ''}<details open>\n"
-        '<summary>All weights</summary>\n<div class="wide"><table>\n'
+        '<summary>All weights</summary>\n<div class="wide">'
+        f"<table{many}>\n"
         f"<caption>Rows: {ylabel}. Columns: {xlabel}.</caption>\n"
         f"<thead><tr><td></td>{heads}</tr></thead>\n<tbody>\n"
         + "\n".join(rows)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests import reference, strategies, test_attention_functions, tiny
 from tests.test_masked_softmax import STEP, types
+from tests.test_masked_softmax import compiled as compiled_function
 from tests.test_masked_softmax import reference as masked_softmax
 
 repeatable = settings(derandomize=True, deadline=None, database=None)
@@ -363,68 +364,132 @@ def test_translations(framework, kind, beam_size, company):
 
 # Compiled and eager ------------------------------------------------------------------------------
 
+SMALL = pytest.mark.parametrize(
+    "kind", [("plain", 1, False), tiny.PAPER], ids=lambda kind: kind[0]
+)
+
 
 @contextlib.contextmanager
-def eagerly(framework, model):
-    """Nothing within is compiled, not even what the library compiles by itself."""
-    if framework.name == "jax":
-        with framework.jax.disable_jit():
+def eagerly(framework, module, monkeypatch):
+    """What the library compiles by itself is not compiled within, except for JAX's scans."""
+    if framework.name == "mxnet":
+        module.hybridize(False)
+        with monkeypatch.context() as patch:
+            patch.setattr(framework.d2l, "compiled_attend", lambda attention: attention.attend)
             yield
-    elif framework.name == "mxnet":
-        d2l, compiled_attend = framework.d2l, framework.d2l.compiled_attend
-        model.hybridize(False)
-        d2l.compiled_attend = lambda attention: attention.attend
-        try:
-            yield
-        finally:
-            d2l.compiled_attend = compiled_attend
-            model.hybridize()
+        module.hybridize()
     else:
         yield
 
 
 def compiled(framework, module, fullgraph=True):
-    """A part of a model, as the framework compiles it."""
+    """A layer or a model, as the framework compiles it; PyTorch may need more than one graph."""
     if framework.name == "pytorch":
         framework.torch.compiler.reset()
         return framework.torch.compile(module, fullgraph=fullgraph, backend="aot_eager")
     if framework.name == "jax":
         from flax import nnx
 
-        return nnx.jit(module)
+        graph, weights = nnx.split(module)
+        call = framework.jax.jit(lambda weights, *args: nnx.merge(graph, weights)(*args))
+        return functools.partial(call, weights)
     if framework.name == "tensorflow":
         return framework.tensorflow.function(module)
     module.hybridize()
     return module
 
 
-def loss_and_gradients(framework, model, call, arrays):
-    """Loss of a batch and its gradients; `call` is the model or compiled from it."""
-    d2l = framework.d2l
-
-    def loss_of(call):
-        src, lens, tgt_in = arrays
-        logits, _ = call(src, lens, tgt_in)
-        return d2l.masked_loss(logits, tgt_in, lens)
-
-    if framework.name == "jax":
-        from flax import nnx
-
-        loss, tree = nnx.value_and_grad(loss_of)(model)
-        gradients = framework.jax.tree.leaves(tree)
-    elif framework.name == "tensorflow":
+def value_and_gradients(framework, model, loss):
+    """The value of loss(), and its gradient for each weight of the model."""
+    if framework.name == "tensorflow":
         with framework.tensorflow.GradientTape() as tape:
-            loss = loss_of(call)
-        gradients = tape.gradient(
-            loss, [v.value for v in model.trainable_variables], unconnected_gradients="zero"
-        )
+            value = loss()
+        variables = [variable.value for variable in model.trainable_variables]
+        gradients = map(framework.array, tape.gradient(value, variables))
     elif framework.name == "mxnet":
         with framework.mxnet.autograd.record():
-            loss = loss_of(call)
-        loss.backward()
-        gradients = [p.grad() for p in model.collect_params().values()]
+            value = loss()
+        value.backward()
+        gradients = [weight.grad() for weight in model.collect_params().values()]
     else:
-        loss = loss_of(call)
-        parameters = list(model.parameters())
-        gradients = framework.torch.autograd.grad(loss, parameters, materialize_grads=True)
-    return [framework.numpy(x) for x in (loss, *gradients)]
+        value = loss()
+        gradients = framework.torch.autograd.grad(value, list(model.parameters()))
+    return [framework.numpy(x) for x in (value, *gradients)]
+
+
+def test_a_compiled_model_learns_as_an_eager_one(framework, monkeypatch):
+    if framework.name == "jax":
+        pytest.skip("JAX learns compiled only; test_parity compares its gradients with the reference")
+    model = tiny.new_model(framework, *tiny.PAPER)
+    src, lens, tgt_in = map(framework.array, tiny.batch())
+
+    def loss(call):
+        logits, _ = call(src, lens, tgt_in)
+        return framework.d2l.masked_loss(logits, tgt_in, lens)
+
+    with eagerly(framework, model, monkeypatch):
+        eager = value_and_gradients(framework, model, lambda: loss(model))
+    call = compiled(framework, model, fullgraph=False)  # packing wants lengths on the CPU
+    found = value_and_gradients(framework, model, lambda: loss(call))
+    assert len(found) == 1 + len(framework.d2l.get_weights(model))
+    for one, other in zip(found, eager, strict=True):
+        assert (other != 0).any()
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@SMALL
+def test_compiled_parts_give_what_eager_ones_give(framework, kind, monkeypatch):
+    """Encoder and decoder by themselves, as a search runs them."""
+    model = tiny.new_model(framework, *kind)
+    src, lens, tgt_in = map(framework.array, tiny.batch())
+
+    def run(encoder, decoder):
+        outputs = encoder(src, lens)
+        logits, state, attention = decoder(tgt_in, model.decoder.init_state(outputs, lens))
+        results = *outputs, logits, state.hidden, attention
+        return [framework.numpy(x) for x in results if x is not None]
+
+    with eagerly(framework, model, monkeypatch):
+        eager = run(model.encoder, model.decoder)
+    encoder = compiled(framework, model.encoder, fullgraph=False)
+    found = run(encoder, compiled(framework, model.decoder))
+    for one, other in zip(found, eager, strict=True):
+        close(one, other)
+
+
+@pytest.mark.parametrize(("name", "options"), ATTENTIONS, ids=["dot", "plain", "add", "bilinear"])
+def test_compiled_attention_has_the_same_slopes(framework, name, options, monkeypatch):
+    """For queries, keys and values, with NaN behind the lengths."""
+    attention = getattr(framework.d2l, name)(**options)
+    arrays = test_attention_functions.inputs()
+    lens = np.array([2, 5, 0], np.int32)
+    for array in arrays[1:]:
+        array[np.arange(array.shape[1]) >= lens[:, None]] = np.nan
+    native, lens = [framework.array(x) for x in arrays], framework.array(lens)
+    attention(*native, lens)
+
+    def gradients(call):
+        upstream = framework.array(np.arange(1, 3, dtype=np.float32))
+        return framework.grad(lambda *arrays: call(*arrays, lens)[0] * upstream, *native)
+
+    with eagerly(framework, attention, monkeypatch):
+        eager = gradients(attention)
+    for one, other in zip(gradients(compiled(framework, attention)), eager, strict=True):
+        assert np.isfinite(other).all() and (other != 0).any()
+        close(one, other)
+
+
+@pytest.mark.parametrize("lens", [None, [2, 5, 0], [[1, 3, 0, 5], [2, 4, 9, 1], [0, 0, 0, 0]]])
+def test_compiled_masked_softmax_has_the_same_slopes(framework, lens):
+    X = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+    if lens is not None:
+        X[masked_softmax(X, lens) == 0] = np.nan
+        lens = framework.array(np.array(lens), "int32")
+    upstream = framework.array(np.arange(5, dtype=np.float32))
+    softmax = framework.d2l.masked_softmax
+    (found,), (expected,) = (
+        framework.grad(lambda X, call=call: call(X, lens) * upstream, X)
+        for call in (compiled_function(framework, softmax), softmax)
+    )
+    assert np.isfinite(expected).all() and (expected != 0).any()
+    close(found, expected)

@@ -47,8 +47,9 @@ FIRST = {
     "06": "test_translate.py",
 }
 
-# Such an exception is no wrong result: the mutant does not run, and any test at all would see it.
-CRASHES = "(Name|UnboundLocal|Syntax|Indentation|Import|Attribute|Type)Error"
+# What a failed expectation looks like in pytest's summary. Any other exception is a crash: such a
+# mutant gives no wrong result, and any test at all would see it.
+EXPECTED = "assert|AssertionError|Failed"
 
 
 class StaleData(ValueError):
@@ -77,8 +78,8 @@ class Outcome:
     """What the tests made of a mutant in one framework.
 
     Args:
-        verdict: "caught", "timeout" (a test did not end), "survived" or "broken" (does not run).
-        test: the test that failed, as `file::name`, or "".
+        verdict: "caught", "timeout" (a test did not end), "survived" or "broken" (a crash).
+        test: the test that failed, as `file::name`, or "" where none did.
         seconds: wall-clock time.
         output: what pytest printed.
     """
@@ -161,8 +162,7 @@ def module(root, framework):
 
 def ordered(chapter):
     """The test files, those of a chapter first."""
-    files = [f"tests/{name}" for name in TESTS if (ROOT / "tests" / name).is_file()]
-    return sorted(files, key=lambda file: file != f"tests/{FIRST[chapter]}")
+    return [f"tests/{name}" for name in sorted(TESTS, key=lambda name: name != FIRST[chapter])]
 
 
 class Runner:
@@ -240,15 +240,15 @@ def judge(status, output):
     if status != 1 or not failed:  # the tests could not even be collected
         return "broken", ""
     test, message = failed.groups()
-    return ("broken" if re.match(rf" - ({CRASHES})\b", message) else "caught"), test
+    return ("caught", test) if re.search(rf" - ({EXPECTED})\b", message) else ("broken", "")
 
 
-def copy(root):
+def copy(root, source=ROOT):
     """Copy what the tests need into a new folder."""
     ignored = shutil.ignore_patterns("__pycache__", "tool")
     for name in COPIED:
-        shutil.copytree(ROOT / name, Path(root) / name, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", root)
+        shutil.copytree(Path(source) / name, Path(root) / name, ignore=ignored)
+    shutil.copy(Path(source) / "pyproject.toml", root)
 
 
 def run_mutant(runner, scratch, mutant, framework, limit):
@@ -256,7 +256,7 @@ def run_mutant(runner, scratch, mutant, framework, limit):
 
     Args:
         runner: a `Runner`.
-        scratch: folder for the copy, which is removed afterwards.
+        scratch: folder with a copy of everything, for one more copy in each thread.
         mutant: a `Mutant`; None tests the library as it is.
         framework: where to make the mistake.
         limit: seconds.
@@ -264,14 +264,16 @@ def run_mutant(runner, scratch, mutant, framework, limit):
     Returns:
         `Outcome`.
     """
-    root = Path(scratch) / f"{framework}-{mutant.name if mutant else 'unmutated'}"
-    copy(root)
+    root = Path(scratch) / threading.current_thread().name
+    if not root.exists():
+        copy(root, Path(scratch) / "copy")
     path, chapter = module(root, framework), min(FIRST)
+    source = path.read_text(encoding="utf-8")
     if mutant:
-        source, chapter = mutate(path.read_text(encoding="utf-8"), mutant.edits[framework])
-        path.write_text(source, encoding="utf-8")
+        mutated, chapter = mutate(source, mutant.edits[framework])
+        path.write_text(mutated, encoding="utf-8")
     outcome = runner.run(root, framework, ordered(chapter), limit)
-    shutil.rmtree(root)
+    path.write_text(source, encoding="utf-8")
     return outcome
 
 
@@ -293,14 +295,18 @@ def run_all(mutants, frameworks, jobs, complete):
     pairs = [(m, f) for f in frameworks for m in mutants if f in m.edits]
     outcomes, limits = {}, dict.fromkeys(frameworks, 1800)
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
+        copy(f"{scratch}/copy")  # one may go on editing while this runs
         runner = Runner(
             {
                 # tests/conftest.py shares the cores among this number: one thread for each
                 "PYTEST_XDIST_WORKER_COUNT": str(os.cpu_count()),
-                # JAX: what one mutant has compiled serves the others
+                # What Python or JAX has compiled for one mutant serves the others
+                "PYTHONDONTWRITEBYTECODE": "",
+                "PYTHONPYCACHEPREFIX": f"{scratch}/pycache",
                 "JAX_COMPILATION_CACHE_DIR": f"{scratch}/jax",
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
                 "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # starts in half the time
                 "COLUMNS": "500",  # pytest cuts its summary to the terminal's width
             }
         )
@@ -336,35 +342,39 @@ def run_all(mutants, frameworks, jobs, complete):
     return outcomes
 
 
-def sums(mutants, frameworks, outcomes):
+def sums(mutants, frameworks, found):
     """One line for each framework: how many of its mutants were caught."""
     lines = []
     for framework in frameworks:
-        found = [o.verdict for (_, f), o in outcomes.items() if f == framework]
-        caught = sum(verdict in ("caught", "timeout") for verdict in found)
-        line = f"{framework}: {caught} of {len(found)} caught"
-        reasons = [m.name for m in mutants if framework in m.impossible]
-        lines.append(line + (f", {len(reasons)} impossible" if reasons else ""))
+        results = [found[m.name, framework] for m in mutants if (m.name, framework) in found]
+        caught = sum(result not in ("survived", "broken") for result in results)
+        impossible = sum(framework in m.impossible for m in mutants)
+        line = f"{framework}: {caught} of {len(results)} caught"
+        lines.append(f"{line}, {impossible} impossible" if impossible else line)
     return lines
 
 
-def table(mutants, frameworks, outcomes):
-    """What caught each mutant in each framework, in Markdown, and the tests by number."""
-    tests = sorted({o.test for o in outcomes.values() if o.verdict == "caught"})
+def table(mutants, frameworks, found):
+    """What caught each mutant in each framework, in Markdown, and the tests by number.
+
+    Args:
+        mutants: list of `Mutant`.
+        frameworks: list of names.
+        found: {(mutant's name, framework): the test that caught it, or another verdict}.
+
+    Returns:
+        The text, which `read_table` reads again.
+    """
+    tests = sorted({result for result in found.values() if "::" in result})
     lines = [
         f"| mutant | mistake | {' | '.join(frameworks)} |",
         f"|---|---|{'---|' * len(frameworks)}",
     ]
     for mutant in mutants:
-        cells = []
-        for framework in frameworks:
-            outcome = outcomes.get((mutant.name, framework))
-            if outcome is None:
-                cells.append("–")
-            elif outcome.verdict == "caught":
-                cells.append(str(tests.index(outcome.test) + 1))
-            else:
-                cells.append(outcome.verdict)
+        results = [
+            found.get((mutant.name, f), "–" if f in mutant.impossible else "?") for f in frameworks
+        ]
+        cells = [str(tests.index(r) + 1) if r in tests else r for r in results]
         lines.append(f"| `{mutant.name}` | {mutant.mistake} | {' | '.join(cells)} |")
     lines.append("")
     for mutant in mutants:
@@ -372,12 +382,33 @@ def table(mutants, frameworks, outcomes):
             if framework in frameworks:
                 lines.append(f"- `{mutant.name}`, {framework}: {reason}.")
     lines += ["", "The tests that failed first:", ""]
-    lines += [f"{i + 1}. `{test.replace('::', '` `')}`" for i, test in enumerate(tests)]
+    lines += [f"{i + 1}. `{test}`" for i, test in enumerate(tests)]
     return "\n".join(lines)
 
 
-def page(mutants, outcomes, minutes):
-    """The text of docs/mutants.md."""
+def read_table(text):
+    """Read what `table` wrote for all frameworks.
+
+    Args:
+        text: with the table in it, or "".
+
+    Returns:
+        `found`, as `table` takes it.
+    """
+    tests = dict(re.findall(r"^(\d+)\. `(.*)`$", text, re.MULTILINE))
+    rows = re.findall(r"^\| `(.*?)` \| .* \| (.*) \| (.*) \| (.*) \| (.*) \|$", text, re.MULTILINE)
+    return {
+        (name, framework): tests.get(cell, cell)
+        for name, *cells in rows
+        for framework, cell in zip(MODULES, cells)
+        if cell not in "–?"
+    }
+
+
+def page(mutants, found):
+    """The text of docs/mutants.md; what `found` has of mutants that are no more is left out."""
+    current = {(m.name, framework) for m in mutants for framework in m.edits}
+    found = {pair: result for pair, result in found.items() if pair in current}
     return f"""\
 # Do the tests bite?
 
@@ -388,9 +419,7 @@ the library, one at a time and in each of the four frameworks, and runs the test
 mutants. All must be caught: by a test that fails, or that never ends ("timeout"). A mutant that
 does not even run counts as broken, not as caught.
 
-The last run took {minutes:.0f} minutes:
-
-{chr(10).join(f"- {line}" for line in sums(mutants, MODULES, outcomes))}
+{chr(10).join(f"- {line}" for line in sums(mutants, MODULES, found))}
 
 ## A mistake of your own
 
@@ -406,15 +435,16 @@ jax.find = ...
 ```
 
 Try it with `python tools/mutants.py --mutant mask-one-off`, in one framework with
-`--framework jax`. If it survives, a test is missing. Then `make mutants` writes this page again.
-Where a chapter is changed, its mutants may no longer find their text; `make test` names them.
+`--framework jax`. If it survives, a test is missing. With `--write`, what was run is brought up to
+date on this page; `make mutants` does it for all. Where a chapter is changed, its mutants may no
+longer find their text: `make test` names them.
 
 ## What caught which
 
 A number stands for the test that failed first in that framework; "–" for a mistake that cannot be
 made there.
 
-{table(mutants, list(MODULES), outcomes)}
+{table(mutants, list(MODULES), found)}
 """
 
 
@@ -425,7 +455,7 @@ def main():
     parser.add_argument("--mutant", metavar="NAME", action="append", help="only this one")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (2)")
     parser.add_argument("--list", action="store_true", help="name the mutants, run nothing")
-    parser.add_argument("--write", action="store_true", help="write docs/mutants.md")
+    parser.add_argument("--write", action="store_true", help="bring docs/mutants.md up to date")
     arguments = parser.parse_args()
     mutants = read(DATA.read_text(encoding="utf-8"))
     if arguments.list:
@@ -436,8 +466,6 @@ def main():
     for name in arguments.mutant or ():
         if name not in names:
             parser.error(f"there is no mutant {name}; --list names them")
-    if arguments.write and (arguments.mutant or arguments.framework):
-        parser.error("--write needs all mutants in all frameworks")
     chosen = [m for m in mutants if m.name in (arguments.mutant or names)]
     frameworks = arguments.framework or list(MODULES)
     for framework in frameworks:
@@ -448,20 +476,16 @@ def main():
             except StaleData as stale:
                 sys.exit(f"{DATA.name}: {mutant.name}, {framework}: {stale}")
 
-    started = time.monotonic()
     outcomes = run_all(chosen, frameworks, arguments.jobs, complete=not arguments.mutant)
-    minutes = (time.monotonic() - started) / 60
-    print(f"\n{table(chosen, frameworks, outcomes)}\n")
-    print("\n".join(sums(chosen, frameworks, outcomes)))
-    missed = [
-        f"{framework}: {name} {outcome.verdict}"
-        for (name, framework), outcome in outcomes.items()
-        if outcome.verdict in ("survived", "broken")
-    ]
-    print("\n".join(missed))
-    if arguments.write and not missed:
-        PAGE.write_text(page(mutants, outcomes, minutes), encoding="utf-8")
-        print(f"{PAGE.relative_to(ROOT)} is written")
+    found = {pair: outcome.test or outcome.verdict for pair, outcome in outcomes.items()}
+    print(f"\n{table(chosen, frameworks, found)}\n")
+    print("\n".join(sums(chosen, frameworks, found)))
+    if arguments.write:
+        before = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+        PAGE.write_text(page(mutants, {**read_table(before), **found}), encoding="utf-8")
+    missed = {pair: result for pair, result in found.items() if result in ("survived", "broken")}
+    for (name, framework), result in missed.items():
+        print(f"{framework}: {name} {result}")
     return 1 if missed else 0
 
 
