@@ -141,8 +141,6 @@ def lengths(numpy_types, native_types, axes=(1, 2), avoid=()):
         lowest, highest = max(limits.min, room.min), min(limits.max, room.max)
         if "beyond int64" in avoid:
             highest = min(highest, np.iinfo("int64").max)
-        if "below int32" in avoid:
-            lowest = max(lowest, np.iinfo("int32").min)
 
         def for_shape(shape):
             size = shape[:number_of_axes]
