@@ -130,7 +130,7 @@ def lengths(numpy_types, native_types, axes=(1, 2), avoid=()):
     Args:
         numpy_types, native_types: names of integer types, of NumPy's and the framework's arrays.
         axes: how many axes the lengths may have.
-        avoid: names of bugs to step around.
+        avoid: names of what the framework cannot.
     """
 
     def make(kind, seed, number_of_axes, odd, view):
