@@ -209,17 +209,16 @@ def attention(
         cell = min(0.42, 3.0 / max(rows, columns))  # inches
     else:
         cell = 0.42 if max(rows, columns) <= 16 else 0.3
-    beside, above = (  # inches for the longest token
-        0.13 * max(map(len, tokens)) if tokens is not None else 0.4 for tokens in (target, source)
-    )
+    tokens = [*(source or ()), *(target or ())]
+    margin = 0.13 * max(map(len, tokens)) if tokens else 0.4  # inches for the longest
     width = max(1.2, cell * columns) + 0.2
     across = max(1, min(pictures, int(11 / width)))  # more go into further lines
     down = -(-pictures // across)
-    height = max(2.0, cell * rows) + above + (0.8 if titles is None else 1.1)
+    height = max(2.0, cell * rows) + margin + (0.8 if titles is None else 1.1)
     figure, axes = plt.subplots(
         down,
         across,
-        figsize=(width * across + beside + 1.2, height * down),
+        figsize=(width * across + margin + 1.2, height * down),
         layout="constrained",
         squeeze=False,
     )
