@@ -33,6 +33,7 @@ COPIED = ("d2l_ext", "tabbook", "tests")
 
 # The tests that run, and which come first for code from a chapter; the slowest are last.
 TESTS = (
+    "test_attention_cues.py",
     "test_masked_softmax.py",
     "test_attention_functions.py",
     "test_seq2seq.py",
@@ -42,6 +43,7 @@ TESTS = (
     "test_properties.py",
 )
 FIRST = {
+    "01": "test_attention_cues.py",
     "02": "test_masked_softmax.py",
     "03": "test_attention_functions.py",
     "04": "test_seq2seq.py",
