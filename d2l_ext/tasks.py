@@ -1,0 +1,478 @@
+"""Three small tasks beside translation, written by rule, so that every answer is known.
+
+`dates` writes dates in many ways and as YYYY-MM-DD, `summaries` writes short reports and their
+headlines, `questions` writes short texts with a question and the word that answers it. Each gives
+a `corpora.ParallelCorpus` whose alignments say where in the source the answer stands. Names, towns
+and numbers come from long lists, so that an answer has to be read and cannot be guessed.
+"""
+
+import datetime
+import random
+import re
+from typing import NamedTuple
+
+from d2l_ext import corpora
+
+MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+ORDINALS = (
+    *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"),
+    *("tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth"),
+    *("seventeenth", "eighteenth", "nineteenth", "twentieth", "twenty-first"),
+    *("twenty-second", "twenty-third", "twenty-fourth", "twenty-fifth", "twenty-sixth"),
+    *("twenty-seventh", "twenty-eighth", "twenty-ninth", "thirtieth", "thirty-first"),
+)
+
+
+def _words(text):
+    return tuple(text.split())
+
+
+NAMES = _words("""
+    adam agnes albert alice amir anna anton asha bella boris carla carlos clara david dora edgar
+    elena emil emma erik esther felix fiona frank georg grace hanna hector helen hugo ida igor
+    irene ivan jack jane jonas julia karim karl kira lara laura leila leo linda lucas lucy magnus
+    maria mark marta max mia miguel mila mona nadia nils nina nora olga oliver omar oscar otto
+    paul petra pia rahul ralf rita robert rosa ruth sam sara simon sofia stella sven tania theo
+    thomas tina tom ursula vera victor yuki zoe
+""")
+TOWNS = _words("""
+    aachen athens basel bergen berlin bern bilbao bonn boston bremen bristol brno cadiz cairo
+    calais cardiff chicago cologne cordoba cork dakar dallas delft denver dover dresden dublin
+    essen florence geneva genoa ghent glasgow graz hamburg hanoi havana houston kiel krakow
+    kyoto lagos leeds leipzig lima lisbon london lyon madrid malmo miami milan minsk munich nantes
+    naples nice odessa osaka oslo oxford padua paris parma perth pisa porto prague quito reims
+    riga rome rotterdam seattle seoul seville siena sofia split sydney tallinn tampere tokyo
+    toledo trieste turin utrecht venice verona vienna vilnius warsaw york zagreb zurich
+""")
+GOODS = _words("""
+    apples bacon balloons bananas basil beans beer bells books boots bowls boxes bread brushes
+    butter buttons cakes candles caps carrots chairs cheese cherries clocks coats cocoa coffee
+    coins corn cream cups desks dolls drums eggs fans figs fish flags flour flowers flutes forks
+    garlic gloves glue grapes guitars hammers hats herbs honey jam jars juice keys kites knives
+    ladders lamps lemons maps masks melons milk mirrors nails needles nuts oil olives onions
+    paint paper pasta peaches pears peas pencils pepper pillows pipes plates plums radios rice
+    rings ropes salt scarves shirts shoes silk soap socks soup spoons stamps sugar tables tea
+    tents tickets towels toys vases watches wine wool
+""")
+
+
+class Writer:
+    """Draws at random, the same on every machine for the same seed."""
+
+    def __init__(self, task, seed):
+        # The task's name keeps these numbers apart from those that deal pairs into splits. Only
+        # random() is promised to give the same numbers in every version of Python.
+        self.random = random.Random(f"{task} {seed}").random
+
+    def chance(self, probability):
+        return self.random() < probability
+
+    def pick(self, items):
+        return items[int(self.random() * len(items))]
+
+    def number(self, low, high):
+        """An integer from low to high, both included."""
+        return low + int(self.random() * (high - low + 1))
+
+    def sample(self, items, count):
+        """So many different items in random order."""
+        items = list(items)
+        return [items.pop(int(self.random() * len(items))) for _ in range(count)]
+
+
+def _distinct(write, num_pairs, what):
+    """Call `write` until it has given so many pairs with different sources."""
+    pairs, failures = {}, 0
+    while len(pairs) < num_pairs:
+        pair = write()
+        if pair is None or pair.source in pairs:
+            failures += 1
+            if failures == 10_000:
+                raise ValueError(
+                    f"cannot write {num_pairs} different {what}: gave up after {len(pairs)}; ask "
+                    "for fewer"
+                )
+            continue
+        failures = 0
+        pairs[pair.source] = pair
+    return list(pairs.values())
+
+
+# Dates ------------------------------------------------------------------------------------------
+
+FIRST_YEAR, LAST_YEAR = 1970, 2039  # of these two digits are enough to tell the century
+
+# What stands in braces is filled in: d day, dd with two digits, m and mm likewise, yy the year's
+# last two digits. As in much of Europe, dots put the day first; as in the USA, slashes the month.
+DATE_FORMATS = (
+    "the {ordinal} of {month} {year}",
+    "the {ordinal} of {month} , {year}",
+    "{month} the {ordinal} , {year}",
+    "{month} {ordinal} {year}",
+    "{month} {d} , {year}",
+    "{month} {d} {suffix} , {year}",
+    "{d} {month} {year}",
+    "{d} {suffix} of {month} {year}",
+    "{d} {mon} {year}",
+    "{mon} {d} {year}",
+    "{d} {mon} ' {yy}",
+    "{dd} - {mon} - {yy}",
+    "{d} . {m} . {year}",
+    "{dd} . {mm} . {year}",
+    "{d} . {m} . {yy}",
+    "{dd} . {mm} . {yy}",
+    "{m} / {d} / {year}",
+    "{mm} / {dd} / {year}",
+    "{m} / {d} / {yy}",
+    "{year} / {m} / {d}",
+    "{year} . {mm} . {dd}",
+)
+_YEAR, _MONTH, _DAY = range(4), (5, 6), (8, 9)  # where they stand in YYYY-MM-DD
+_DATE_TOKEN = re.compile(r"\d|[^\W\d]+(?:-[^\W\d]+)*|[^\w\s]")
+
+
+def date_tokens(text):
+    """Split a date into tokens: words, single digits and signs.
+
+    Args:
+        text: string, such as "May 3rd, 2021".
+
+    Returns:
+        List of tokens, in lower case.
+    """
+    return _DATE_TOKEN.findall(text.lower())
+
+
+def dates(num_pairs=8000, seed=0):
+    """Write dates in many ways, and as YYYY-MM-DD.
+
+    A number is a row of digits, one token each, so that a year can be copied that was never seen
+    as a whole. Each date is there once: no date of one split is in another. Some have their
+    weekday in front, which says nothing that the date does not. A year of two digits lies between
+    1970 and 2039. The alignment links each digit of the answer to the tokens that decide it.
+
+    Args:
+        num_pairs: number of dates.
+        seed: integer that decides them and the split. The same seed gives the same corpus on every
+            machine.
+
+    Returns:
+        `corpora.ParallelCorpus`.
+
+    Raises:
+        ValueError: if there are not that many dates from 1970 to 2039.
+    """
+    first = datetime.date(FIRST_YEAR, 1, 1).toordinal()
+    days = range(first, datetime.date(LAST_YEAR + 1, 1, 1).toordinal())
+    if num_pairs > len(days):
+        raise ValueError(
+            f"there are {len(days)} days from {FIRST_YEAR} to {LAST_YEAR}; asked for {num_pairs}"
+        )
+    writer = Writer("dates", seed)
+    pairs = [
+        write_date(writer, datetime.date.fromordinal(day))
+        for day in writer.sample(days, num_pairs)
+    ]
+    return corpora.split("dates", pairs, seed=seed)
+
+
+def write_date(writer, date):
+    """A date in one of the ways of `DATE_FORMATS`, as a `corpora.Pair`."""
+    day, month = date.day, MONTHS[date.month - 1]
+    year = [(digit, (i,)) for digit, i in zip(str(date.year), _YEAR)]
+    suffix = "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
+    fields = {
+        "ordinal": [(ORDINALS[day - 1], _DAY)],
+        "suffix": [(suffix, ())],
+        "month": [(month, _MONTH)],
+        "mon": [(month[:3], _MONTH)],
+        "d": _digits(str(day), _DAY),
+        "dd": _digits(f"{day:02}", _DAY),
+        "m": _digits(str(date.month), _MONTH),
+        "mm": _digits(f"{date.month:02}", _MONTH),
+        "year": year,
+        "yy": [(year[2][0], (0, 1, 2)), year[3]],  # the third digit decides the century too
+    }
+    pieces = []
+    if writer.chance(0.3):
+        weekday = WEEKDAYS[date.weekday()]
+        pieces = [(writer.pick((weekday, weekday[:3])), ()), (",", ())]
+    for part in writer.pick(DATE_FORMATS).split():
+        pieces += fields[part[1:-1]] if part.startswith("{") else [(part, ())]
+    return corpora.Pair(
+        tuple(token for token, _ in pieces),
+        tuple(date.isoformat()),
+        tuple((i, j) for i, (_, links) in enumerate(pieces) for j in links),
+    )
+
+
+def _digits(text, links):
+    """Digits and the digits of the answer that they decide: '5' decides both of '05'."""
+    return [(text, links)] if len(text) == 1 else [(d, (j,)) for d, j in zip(text, links)]
+
+
+# Summaries --------------------------------------------------------------------------------------
+
+
+class Report(NamedTuple):
+    """A kind of report: how it begins, what else the headline needs, the headline, the rest."""
+
+    openings: tuple
+    facts: tuple
+    headline: str
+    details: tuple
+
+
+MATCH_OPENINGS = ("{town} met {guest} on {weekday} .", "on {weekday} {town} played {guest} .")
+MATCH_DETAILS = (
+    "{figure} people watched .",
+    "{bystander} scored first .",
+    "{bystander} was hurt .",
+    "it {weather} .",
+)
+# A headline keeps who, what, where, and the number that says what it meant to people. It drops the
+# day, the weather, the costs, and everybody who only stood by.
+REPORTS = (
+    Report(
+        MATCH_OPENINGS,
+        ("the hosts won {high} to {low} .", "the guests lost {low} to {high} ."),
+        "{town} beats {guest} {high} : {low}",
+        MATCH_DETAILS,
+    ),
+    Report(
+        MATCH_OPENINGS,
+        ("the guests won {high} to {low} .", "the hosts lost {low} to {high} ."),
+        "{guest} beats {town} {high} : {low}",
+        MATCH_DETAILS,
+    ),
+    Report(
+        ("a {disaster} hit {town} on {weekday} .", "on {weekday} {town} had a {disaster} ."),
+        ("{number} people were hurt .", "doctors treated {number} people ."),
+        "{disaster} in {town} : {number} hurt",
+        (
+            "{figure} cars were lost .",
+            "it lasted {figure} hours .",
+            "{bystander} saw it .",
+            "help came from {elsewhere} .",
+        ),
+    ),
+    Report(
+        ("on {weekday} {town} chose {name} as {office} .", "{name} is {office} of {town} ."),
+        ("{number} people voted for the winner .", "the winner got {number} votes ."),
+        "{name} wins {town} with {number} votes",
+        (
+            "{bystander} got {figure} votes .",
+            "{bystander} retires .",
+            "{figure} papers were empty .",
+            "it {weather} .",
+        ),
+    ),
+    Report(
+        ("{name} opens a {firm} in {town} .", "the {firm} of {name} moves to {town} ."),
+        ("it gives work to {number} people .", "{number} people find work there ."),
+        "{name} brings {number} jobs to {town}",
+        (
+            "it cost {figure} million .",
+            "{bystander} drew the plans .",
+            "{bystander} came on {weekday} .",
+            "{elsewhere} gets nothing .",
+        ),
+    ),
+)
+CHOICES = {
+    "weekday": WEEKDAYS,
+    "disaster": ("storm", "fire", "flood", "quake", "landslide", "blackout"),
+    "office": ("mayor", "judge", "sheriff", "treasurer"),
+    "firm": ("bakery", "factory", "brewery", "shipyard", "theater", "bank"),
+    "weather": ("rained", "snowed", "was warm", "was windy", "was foggy"),
+}
+
+
+def summaries(num_pairs=8000, seed=0):
+    """Write short reports and their headlines.
+
+    A report has one sentence that says what happened, one with the fact that the headline needs
+    besides, and one to three details, in an order that varies; some details mention other people
+    and other numbers. A headline of a match names the winner first, whoever is named first in the
+    report. The alignment links each name and number of the headline to where it is copied from.
+
+    Args:
+        num_pairs: number of reports.
+        seed: integer that decides them and the split. The same seed gives the same corpus on every
+            machine.
+
+    Returns:
+        `corpora.ParallelCorpus`.
+
+    Raises:
+        ValueError: if there are not that many different reports.
+    """
+    writer = Writer("summaries", seed)
+    pairs = _distinct(lambda: write_report(writer), num_pairs, "reports")
+    return corpora.split("summaries", pairs, seed=seed)
+
+
+def write_report(writer):
+    """A report and its headline, as a `corpora.Pair`."""
+    report = writer.pick(REPORTS)
+    town, guest = writer.sample(TOWNS, 2)
+    low = writer.number(0, 8)
+    facts = {
+        "town": town,
+        "guest": guest,
+        "name": writer.pick(NAMES),
+        "number": str(writer.number(10, 99)),
+        "low": str(low),
+        "high": str(writer.number(low + 1, 9)),
+    }
+    opening, fact = writer.pick(report.openings), writer.pick(report.facts)
+    details = writer.sample(report.details, writer.number(1, 3))
+    place = writer.number(0, len(details))
+    source, origin = [], {}
+    for sentence in (opening, *details[:place], fact, *details[place:]):
+        drawn = {name: writer.pick(options) for name, options in CHOICES.items()}
+        if sentence is opening:
+            facts["disaster"] = drawn["disaster"]
+        drawn |= facts
+        drawn["figure"] = _other(lambda: str(writer.number(10, 99)), facts)
+        drawn["bystander"] = _other(lambda: writer.pick(NAMES), facts)
+        drawn["elsewhere"] = _other(lambda: writer.pick(TOWNS), facts)
+        for word in sentence.split():
+            origin.setdefault(word, len(source))
+            source += drawn[word[1:-1]].split() if word.startswith("{") else [word]
+    headline = report.headline.split()
+    return corpora.Pair(
+        tuple(source),
+        tuple(facts[word[1:-1]] if word.startswith("{") else word for word in headline),
+        tuple((origin[word], j) for j, word in enumerate(headline) if word.startswith("{")),
+    )
+
+
+def _other(draw, facts):
+    """Draw until it is none of the facts."""
+    while (drawn := draw()) in facts.values():
+        pass
+    return drawn
+
+
+# Questions --------------------------------------------------------------------------------------
+
+
+class Relation(NamedTuple):
+    """What can be said of a person: verbs, objects, and the questions for object and person."""
+
+    verbs: tuple
+    objects: tuple
+    what: str
+    who: str
+
+
+RELATIONS = (
+    Relation(
+        ("visited", "reached", "toured"),
+        TOWNS,
+        "where was {person} last ?",
+        "who was in {object} last ?",
+    ),
+    Relation(
+        ("bought", "found", "took"),
+        GOODS,
+        "what did {person} get last ?",
+        "who got {object} last ?",
+    ),
+)
+
+
+class Statement(NamedTuple):
+    """A sentence of a text: person, relation, verb, object."""
+
+    person: str
+    relation: Relation
+    verb: str
+    object: str
+
+    def tokens(self):
+        return [self.person, self.verb, self.object, "."]
+
+
+def questions(num_pairs=8000, seed=0):
+    """Write short texts of three to six sentences, each with a question and its one-word answer.
+
+    Two or three people visit places and get things. The question asks for one person's last place
+    or thing, or who had to do with one of them last. Where a statement is overruled by a later
+    one, only the last counts: exactly one sentence holds the answer. The alignment links the
+    answer to all words of that sentence, the *evidence*.
+
+    Args:
+        num_pairs: number of texts.
+        seed: integer that decides them and the split. The same seed gives the same corpus on every
+            machine.
+
+    Returns:
+        `corpora.ParallelCorpus`.
+
+    Raises:
+        ValueError: if there are not that many different texts.
+    """
+    writer = Writer("questions", seed)
+    pairs = _distinct(lambda: write_question(writer), num_pairs, "texts")
+    return corpora.split("questions", pairs, seed=seed)
+
+
+def write_question(writer):
+    """A text with its question, and the answer, as a `corpora.Pair`."""
+    people = writer.sample(NAMES, writer.number(2, 3))
+    objects = [writer.sample(relation.objects, writer.number(2, 3)) for relation in RELATIONS]
+    text = []
+    for _ in range(writer.number(3, 6)):
+        kind = writer.number(0, 1)
+        person, relation = writer.pick(people), RELATIONS[kind]
+        verb, object = writer.pick(relation.verbs), writer.pick(objects[kind])
+        text.append(Statement(person, relation, verb, object))
+    asked = writer.pick(text)
+    relation = asked.relation
+    if writer.chance(0.5):
+        question = relation.what.format(person=asked.person)
+        matching = [s for s in text if (s.person, s.relation) == (asked.person, relation)]
+        answer = matching[-1].object
+    else:
+        question = relation.who.format(object=asked.object)
+        matching = [s for s in text if s.object == asked.object]
+        answer = matching[-1].person
+    evidence = max(i for i, statement in enumerate(text) if statement is matching[-1])
+    source = [token for statement in text for token in statement.tokens()]
+    start, end = sentence_spans(source)[evidence]
+    return corpora.Pair(
+        (*source, *question.split()), (answer,), tuple((i, 0) for i in range(start, end))
+    )
+
+
+def sentence_spans(tokens):
+    """Where the sentences of a text begin and end.
+
+    Args:
+        tokens: sequence of tokens; sentences end in ".", "?" or "!".
+
+    Returns:
+        List of (start, end) for each sentence, such that `tokens[start:end]` is the sentence with
+        its last sign. Tokens behind the last sign, such as <eos>, belong to none.
+    """
+    ends = [i + 1 for i, token in enumerate(tokens) if token in (".", "?", "!")]
+    return list(zip([0, *ends], ends))
+
+
+def evidence(pair):
+    """The index of the sentence that holds the answer.
+
+    Args:
+        pair: a pair of `questions`.
+
+    Returns:
+        Integer, an index into `sentence_spans(pair.source)`.
+    """
+    first = min(i for i, _ in pair.alignment)
+    return next(n for n, (start, end) in enumerate(sentence_spans(pair.source)) if first < end)
