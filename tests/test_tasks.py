@@ -57,9 +57,9 @@ def test_the_seed_decides_everything(name):
 
 
 DIGESTS = {
-    "dates": "",
-    "summaries": "",
-    "questions": "",
+    "dates": "0d724350ea60032b",
+    "summaries": "cf30c37e15aa351d",
+    "questions": "16fa13cb9e10b7d6",
 }
 
 
@@ -295,7 +295,7 @@ def test_headlines_cannot_be_guessed(made):
     copied = Counter(pair.target[j] for pair in pairs for _, j in pair.alignment)
     digits = sum(n for token, n in copied.items() if len(token) == 1)
     names = {token: n for token, n in copied.items() if token in {*tasks.NAMES, *tasks.TOWNS}}
-    assert digits and max(names.values()) < 0.03 * len(pairs)
+    assert digits and max(names.values()) < 0.05 * len(pairs)
     distracted = sum(
         sum(token.isdigit() for token in pair.source)
         > sum(token.isdigit() for token in pair.target)
