@@ -79,7 +79,7 @@ def _distinct(write, num_pairs, what):
     pairs, failures = {}, 0
     while len(pairs) < num_pairs:
         pair = write()
-        if pair is None or pair.source in pairs:
+        if pair.source in pairs:
             failures += 1
             if failures == 10_000:
                 raise ValueError(
@@ -417,12 +417,8 @@ def write_question(writer):
 def _statement(writer, person, topics):
     who = person if writer.chance(0.6) else writer.pick(OTHERS)
     topic = writer.pick(topics)
-    return (
-        who,
-        topic,
-        writer.pick(topic.verbs),
-        _other(lambda: writer.pick(topic.objects), (person,)),
-    )
+    verb = writer.pick(topic.verbs)
+    return who, topic, verb, _other(lambda: writer.pick(topic.objects), (person,))
 
 
 def sentence_spans(tokens):
