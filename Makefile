@@ -117,7 +117,7 @@ test-notebooks: $(READ) $(WRITE) ## run the committed notebooks again and compar
 	    $(FRAMEWORKS:%=notebooks/%$(CHAPTER:%=/%_*.ipynb))
 
 mutants: $(READ) $(WRITE) ## make mistakes in the library: do the tests catch them?
-	$(PY) tools/mutants.py $(if $(FRAMEWORK),--framework $(FRAMEWORK),--write)
+	$(PY) tools/mutants.py --write $(FRAMEWORK:%=--framework %)
 
 parity: $(READ) $(WRITE) ## compare the four frameworks' numbers and write docs/parity.md
 	PARITY_PAGE=docs/parity.md $(PY) -m pytest -q tests/test_parity.py

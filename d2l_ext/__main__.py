@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from d2l_ext import corpora, metrics, plots, views, weights
+from d2l_ext import corpora, files, metrics, plots, views, weights
 
 # Frameworks in the order in which `translate` looks for one, and their modules in d2l_ext.
 LIBRARIES = {"pytorch": "torch", "jax": "jax", "tensorflow": "tensorflow", "mxnet": "mxnet"}
@@ -415,20 +415,15 @@ def _show_attention(results, path):
         figure = plots.attention(result.attention_weights, result.source, result.tokens)
         figure.savefig(picture, format="png")
         name = path if len(results) == 1 else path.with_stem(f"{path.stem}-{number}")
-        views.write_whole(name, picture.getvalue())
+        files.write_whole(name, picture.getvalue())
 
 
 def _info(options):
-    from safetensors import safe_open
-
     arrays, config, src_vocab, tgt_vocab = weights.load(options.model)
-    with safe_open(options.model, framework="numpy") as file:
-        metadata = file.metadata()
     encoder = "bidirectional" if config["bidirectional"] else "unidirectional"
     facts = {
         "file": f"{options.model}, {_size(options.model)}, "
-        f"format version {metadata['format_version']}",
-        "trained in": metadata.get("framework", "not said"),
+        f"format version {weights.FORMAT_VERSION}",
         "model": f"{config['kind']} decoder, {encoder} encoder",
         "sizes": f"embeddings {config['embed_size']}, hiddens {config['num_hiddens']}, "
         f"layers {config['num_layers']}, dropout {config['dropout']:g}",
@@ -449,12 +444,9 @@ def _sample(vocab):
 
 
 def _library(framework):
-    """The module of `d2l_ext` for a framework, ready to use."""
+    """The module of `d2l_ext` for a framework."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    library = importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
-    if framework == "mxnet":
-        library.npx.set_np()
-    return library
+    return importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
 
 
 def _first_installed():
@@ -478,7 +470,8 @@ def _check_folder(path):
 
 
 def _size(path):
-    return f"{path.stat().st_size / 1e6:.1f} MB"
+    size = path.stat().st_size
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import optax
 from flax import nnx
 from jax import numpy as jnp
 
-from d2l_ext import corpora
+from d2l_ext import corpora, plots, views
 from d2l_ext import weights as exchange
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "select_rows",
     "sequence_mask",
     "set_weights",
+    "show_attention",
     "start_beams",
     "start_decoding",
     "teacher_forcing",
@@ -67,6 +68,50 @@ __all__ = [
     "translate",
     "without_dropout",
 ]
+
+
+# From notebooks/01_attention_cues.md, section "Reading the weights", cell 288eb0c514d3
+def show_attention(
+    weights,
+    source=None,
+    target=None,
+    alignment=None,
+    titles=None,
+    xlabel="Keys",
+    ylabel="Queries",
+    vmax=None,
+    interactive=False,
+):
+    """Show attention weights: a row for each query, a column for each key.
+
+    Args:
+        weights: (queries, keys) or (pictures, queries, keys), an array of
+            any framework, or a list of arrays (queries, keys). Pictures,
+            of heads or of steps, are drawn side by side.
+        source: list of a token for each key; None to count them.
+        target: list of a token for each query; None to count them.
+        alignment: gold links, (key index, query index) each, whose cells
+            get a frame; or None.
+        titles: list of a string for each picture, a string for one; or None.
+        xlabel: string, what the keys are.
+        ylabel: string, what the queries are.
+        vmax: weight of the darkest color in a picture; None for 1, or the
+            largest weight if that is more.
+        interactive: whether to return a page to look around in, with mouse
+            or keyboard, instead of a picture to print.
+
+    Returns:
+        matplotlib figure; or `views.AttentionView`, if interactive. A
+        notebook shows either when it is the last value of a cell.
+
+    Raises:
+        ValueError: if the shape of the weights is not that of the tokens, a
+            link lies outside, or there are not as many titles as pictures.
+    """
+    shown = (weights, source, target, alignment, titles, xlabel, ylabel)
+    if interactive:
+        return views.panels(*shown)
+    return plots.attention(*shown, vmax)
 
 
 # From notebooks/02_masked_softmax.md, section "Why batches are padded", cell e84de65bfb1a
@@ -80,7 +125,7 @@ def to_numpy(x):
     return numpy.asarray(x)
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell 8e43c4a1fa6d
+# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell e82586ca6179
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -97,7 +142,7 @@ def sequence_mask(X, valid_lens, value=0):
         ValueError: if X or valid_lens has another shape.
     """
     if not isinstance(valid_lens, jax.Array):  # 64 bits would be cut off
-        valid_lens = numpy.minimum(valid_lens, numpy.int32(2**31 - 1))
+        valid_lens = numpy.clip(valid_lens, *numpy.int32([0, 2**31 - 1]))
     lens = jnp.asarray(valid_lens)
     if X.ndim < 2 or lens.shape != X.shape[:1]:
         raise ValueError(
@@ -109,7 +154,7 @@ def sequence_mask(X, valid_lens, value=0):
     return jnp.where(valid, X, jnp.asarray(value).astype(X.dtype))
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 3a6dbfbeb9bc
+# From notebooks/02_masked_softmax.md, section "From scores to weights", cell b8179909d043
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -136,7 +181,7 @@ def masked_softmax(X, valid_lens):
     if valid_lens is None:
         return jax.nn.softmax(scores, axis=-1).astype(X.dtype)
     if not isinstance(valid_lens, jax.Array):  # 64 bits would be cut off
-        valid_lens = numpy.minimum(valid_lens, numpy.int32(2**31 - 1))
+        valid_lens = numpy.clip(valid_lens, *numpy.int32([0, 2**31 - 1]))
     lens = jnp.asarray(valid_lens)
     if lens.shape not in (X.shape[:1], X.shape[:2]):
         raise ValueError(
@@ -151,7 +196,7 @@ def masked_softmax(X, valid_lens):
     return weights.astype(X.dtype)
 
 
-# From notebooks/03_scoring_functions.md, section "What all attentions share", cell efe2493a806c
+# From notebooks/03_scoring_functions.md, section "What all attentions share", cell e63521b432fb
 class Attention(nnx.Module):
     """Weights from scores, then the average of the values by these weights.
 
@@ -161,8 +206,8 @@ class Attention(nnx.Module):
     Args:
         dropout: probability with which training drops a weight from the
             average; the weights that are returned keep it.
-        rngs: random numbers for initialization and dropout (Flax);
-            None stands for nnx.Rngs(0).
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
     """
 
     def __init__(self, dropout=0, rngs=None):
@@ -224,7 +269,7 @@ class Attention(nnx.Module):
         return self.dropout(weights) @ values, weights
 
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell e7d084f18768
+# From notebooks/03_scoring_functions.md, section "Dot product", cell c34ddd2f4346
 class DotProductAttention(Attention):
     """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -233,8 +278,8 @@ class DotProductAttention(Attention):
     Args:
         dropout: probability with which training drops a weight.
         scaled: whether to divide by sqrt(d).
-        rngs: random numbers for initialization and dropout (Flax);
-            None stands for nnx.Rngs(0).
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
     """
 
     def __init__(self, dropout=0, scaled=True, rngs=None):
@@ -253,7 +298,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell 4a2899ff72db
+# From notebooks/03_scoring_functions.md, section "Additive", cell b4830027a732
 class LazyLinear(nnx.Module):
     """A linear layer without bias whose sizes are found at its first call.
 
@@ -261,7 +306,7 @@ class LazyLinear(nnx.Module):
 
     Args:
         num_outputs: size of the result, or None if build will tell.
-        rngs: random numbers (Flax).
+        rngs: random streams of the weights.
     """
 
     def __init__(self, num_outputs, rngs):
@@ -289,8 +334,8 @@ class AdditiveAttention(Attention):
     Args:
         num_hiddens: number of hidden units of the perceptron.
         dropout: probability with which training drops a weight.
-        rngs: random numbers for initialization and dropout (Flax);
-            None stands for nnx.Rngs(0).
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
     """
 
     def __init__(self, num_hiddens, dropout=0, rngs=None):
@@ -312,7 +357,7 @@ class AdditiveAttention(Attention):
         return self.w_v(hiddens).squeeze(-1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 9e688a2716ad
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 492849e9cb1d
 class BilinearAttention(Attention):
     """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
@@ -320,8 +365,8 @@ class BilinearAttention(Attention):
 
     Args:
         dropout: probability with which training drops a weight.
-        rngs: random numbers for initialization and dropout (Flax);
-            None stands for nnx.Rngs(0).
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
     """
 
     def __init__(self, dropout=0, rngs=None):

@@ -18,7 +18,7 @@ import numpy
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 
-from d2l_ext import corpora
+from d2l_ext import corpora, plots, views
 from d2l_ext import weights as exchange
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "select_rows",
     "sequence_mask",
     "set_weights",
+    "show_attention",
     "start_beams",
     "start_decoding",
     "teacher_forcing",
@@ -64,6 +65,50 @@ __all__ = [
     "train_seq2seq",
     "translate",
 ]
+
+
+# From notebooks/01_attention_cues.md, section "Reading the weights", cell 288eb0c514d3
+def show_attention(
+    weights,
+    source=None,
+    target=None,
+    alignment=None,
+    titles=None,
+    xlabel="Keys",
+    ylabel="Queries",
+    vmax=None,
+    interactive=False,
+):
+    """Show attention weights: a row for each query, a column for each key.
+
+    Args:
+        weights: (queries, keys) or (pictures, queries, keys), an array of
+            any framework, or a list of arrays (queries, keys). Pictures,
+            of heads or of steps, are drawn side by side.
+        source: list of a token for each key; None to count them.
+        target: list of a token for each query; None to count them.
+        alignment: gold links, (key index, query index) each, whose cells
+            get a frame; or None.
+        titles: list of a string for each picture, a string for one; or None.
+        xlabel: string, what the keys are.
+        ylabel: string, what the queries are.
+        vmax: weight of the darkest color in a picture; None for 1, or the
+            largest weight if that is more.
+        interactive: whether to return a page to look around in, with mouse
+            or keyboard, instead of a picture to print.
+
+    Returns:
+        matplotlib figure; or `views.AttentionView`, if interactive. A
+        notebook shows either when it is the last value of a cell.
+
+    Raises:
+        ValueError: if the shape of the weights is not that of the tokens, a
+            link lies outside, or there are not as many titles as pictures.
+    """
+    shown = (weights, source, target, alignment, titles, xlabel, ylabel)
+    if interactive:
+        return views.panels(*shown)
+    return plots.attention(*shown, vmax)
 
 
 # From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 99f6374d56b1
@@ -77,7 +122,7 @@ def to_numpy(x):
     return x.asnumpy()
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell f356f95f71ac
+# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell c70d9da5beed
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -101,6 +146,8 @@ def sequence_mask(X, valid_lens, value=0):
                 "sequence_mask takes X (batch, steps, ...) and valid_lens "
                 f"(batch,), not {X.shape} and {valid_lens.shape}"
             )
+        if X.size == 0:  # MXNet's operators want a number or more
+            return X.copy()
     else:
         valid_lens = valid_lens.astype("float32")
     # A length beyond the steps would make MXNet write past the row's end.
@@ -109,7 +156,7 @@ def sequence_mask(X, valid_lens, value=0):
     return F.npx.sequence_mask(X, lens, use_sequence_length=True, value=value, axis=1)
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 06f0579a479e
+# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 93c854bf6c9f
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -147,6 +194,8 @@ def masked_softmax(X, valid_lens):
                 f"queries) = {X.shape[:2]} for X of shape {X.shape}, not "
                 f"{valid_lens.shape}"
             )
+        if X.size == 0:  # MXNet's operators want a number or more
+            return X.copy()
     else:
         valid_lens = valid_lens.astype("float32")
     # A length beyond the keys would make MXNet read past the row's end.

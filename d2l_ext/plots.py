@@ -132,7 +132,7 @@ def heatmaps(
     return figure
 
 
-def _draw_matrix(ax, matrix, low, high, row_labels, column_labels, decimals=None):
+def _draw_matrix(ax, matrix, low, high, row_labels, column_labels, decimals=None, lines=True):
     from matplotlib.ticker import MaxNLocator
 
     image = ax.imshow(matrix, cmap="Blues", vmin=low, vmax=high if high > low else low + 1)
@@ -142,10 +142,10 @@ def _draw_matrix(ax, matrix, low, high, row_labels, column_labels, decimals=None
             axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         else:
             axis.set_ticks(range(len(labels)), labels=labels)
-    # White lines between the cells, so that equal neighbors stay apart.
-    ax.set_xticks(np.arange(0.5, matrix.shape[1] - 1), minor=True)
-    ax.set_yticks(np.arange(0.5, matrix.shape[0] - 1), minor=True)
-    ax.grid(which="minor", color="white", linewidth=1)
+    if lines:  # white ones between the cells, so that equal neighbors stay apart
+        ax.set_xticks(np.arange(0.5, matrix.shape[1] - 1), minor=True)
+        ax.set_yticks(np.arange(0.5, matrix.shape[0] - 1), minor=True)
+        ax.grid(which="minor", color="white", linewidth=1)
     _tick(ax)
     ax.tick_params(which="minor", length=0)
     if decimals is not None:
@@ -162,72 +162,91 @@ def _draw_matrix(ax, matrix, low, high, row_labels, column_labels, decimals=None
     return image
 
 
-def _color_bar(figure, image, axes):
-    bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=15, pad=0.02)
+def _color_bar(figure, image, axes, beyond=False):
+    extend = "max" if beyond else "neither"
+    bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=15, pad=0.02, extend=extend)
     bar.locator.set_params(nbins=5)
     _tick(bar.ax)
 
 
 @_in_house_style
-def attention(weights, source, target, alignment=None, title=None):
-    """Draw the attention weights of one translation: target tokens by source tokens.
+def attention(
+    weights,
+    source=None,
+    target=None,
+    alignment=None,
+    title=None,
+    xlabel="Source",
+    ylabel="Target",
+    vmax=None,
+):
+    """Draw attention weights, target tokens by source tokens: one picture or several.
 
     Args:
-        weights: array (target tokens, source tokens).
-        source: list of the source tokens, one for each column.
-        target: list of the target tokens, one for each row.
+        weights: array (target tokens, source tokens); or (pictures, target tokens, source tokens),
+            of heads or steps, which are drawn side by side.
+        source: list of the source tokens, one for each column; None to count them.
+        target: list of the target tokens, one for each row; None to count them.
         alignment: gold links, (source index, target index) each, whose cells get a frame; or None.
-        title: string or None.
+        title: string, for several pictures a list of them; or None.
+        xlabel: string, what the columns are.
+        ylabel: string, what the rows are.
+        vmax: weight of the darkest color; None for 1, or the largest weight if that is more.
 
     Returns:
         matplotlib figure.
 
     Raises:
-        ValueError: if the shape of the weights is not that of the tokens, or a link lies outside.
+        ValueError: if the shape of the weights is not that of the tokens, a link lies outside, or
+            there are not as many titles as pictures.
     """
     import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Rectangle
 
-    weights = _to_numpy(weights)
-    if weights.shape != (len(target), len(source)) or weights.size == 0:
-        raise ValueError(
-            f"attention weights have shape {weights.shape}, but there are {len(target)} target "
-            f"and {len(source)} source tokens"
-        )
-    alignment = list(alignment or ())
-    for i, j in alignment:
-        if not (0 <= i < len(source) and 0 <= j < len(target)):
-            raise ValueError(
-                f"the alignment links source token {i} with target token {j}, but there are only "
-                f"{len(source)} and {len(target)}"
-            )
-    cell = 0.42 if max(weights.shape) <= 16 else 0.3  # inches
-    margin = 0.13 * max(map(len, [*source, *target]))  # for the longest token
-    size = cell * len(source) + margin + 1.4, max(2.0, cell * len(target)) + margin + 0.8
-    figure, ax = plt.subplots(figsize=size, layout="constrained")
-    image = _draw_matrix(ax, weights, 0, max(1.0, weights.max()), target, source)
-    ax.xaxis.tick_top()
-    ax.xaxis.set_label_position("top")
-    _tick(ax, axis="x", labelrotation=90)
-    ax.set_xlabel("Source")
-    ax.set_ylabel("Target")
-    if title is not None:
-        ax.set_title(title)
-    for i, j in alignment:
-        # A white frame around an orange one is seen on pale and on dark cells.
-        for color, line in (("white", 4.5), (GOLD, 2.5)):
-            ax.add_patch(
-                Rectangle(
-                    (i - 0.43, j - 0.43), 0.86, 0.86, fill=False, edgecolor=color, linewidth=line
-                )
-            )
+    weights, alignment, titles = check_attention(weights, source, target, alignment, title)
+    pictures, rows, columns = weights.shape
+    if source is None and target is None:
+        cell = min(0.42, 3.0 / max(rows, columns))  # inches
+    else:
+        cell = 0.42 if max(rows, columns) <= 16 else 0.3
+    tokens = [*(source or ()), *(target or ())]
+    margin = 0.13 * max(map(len, tokens)) if tokens else 0.4  # inches for the longest
+    width = max(1.2, cell * columns) + 0.2
+    across = max(1, min(pictures, int(11 / width)))  # more go into further lines
+    down = -(-pictures // across)
+    height = max(2.0, cell * rows) + margin + (0.8 if titles is None else 1.1)
+    figure, axes = plt.subplots(
+        down,
+        across,
+        figsize=(width * across + margin + 1.2, height * down),
+        layout="constrained",
+        squeeze=False,
+    )
+    vmax = max(1.0, weights.max()) if vmax is None else vmax
+    for number, ax in enumerate(axes.flat):
+        if number >= pictures:
+            ax.set_axis_off()
+            continue
+        image = _draw_matrix(ax, weights[number], 0, vmax, target, source, lines=cell > 0.2)
+        ax.xaxis.tick_top()
+        ax.xaxis.set_label_position("top")
+        if source is not None:
+            _tick(ax, axis="x", labelrotation=90)
+        ax.set_xlabel(xlabel)
+        if number % across == 0:
+            ax.set_ylabel(ylabel)
+        else:
+            ax.tick_params(axis="y", labelleft=False)
+        if titles is not None:
+            ax.set_title(titles[number])
+        for link in alignment:
+            _frame(ax, *link)
     if alignment:
         mark = Line2D(
             [], [], color=GOLD, marker="s", markersize=12, markeredgewidth=2.5, linestyle="none"
         )
         mark.set_markerfacecolor("none")
-        ax.legend(
+        axes[-1, 0].legend(
             [mark],
             ["gold alignment"],
             loc="upper center",
@@ -235,12 +254,89 @@ def attention(weights, source, target, alignment=None, title=None):
             frameon=False,
             handletextpad=0.3,
         )
-    _color_bar(figure, image, [ax])
+    _color_bar(figure, image, axes.ravel().tolist(), beyond=weights.max() > vmax)
+    figure.draw_without_rendering()  # the layout asks where the titles are, above the labels
     return figure
 
 
+def check_attention(weights, source, target, alignment, titles):
+    """Check what is to be drawn, in a picture or in a view.
+
+    Args:
+        weights: array (target tokens, source tokens) or (pictures, target tokens, source tokens),
+            of any framework; or a list of such pictures.
+        source: list of the source tokens, or None.
+        target: list of the target tokens, or None.
+        alignment: gold links, (source index, target index) each, or None.
+        titles: string for one picture, list of strings for several, or None.
+
+    Returns:
+        NumPy array (pictures, target tokens, source tokens), list of links, and list of titles or
+        None.
+
+    Raises:
+        ValueError: if the shape of the weights is not that of the tokens, a link lies outside, or
+            there are not as many titles as pictures.
+    """
+    if isinstance(weights, (list, tuple)):
+        weights = [_to_numpy(matrix) for matrix in weights]
+        shapes = {matrix.shape for matrix in weights}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"attention weights have the shapes {sorted(shapes)}; expected one shape"
+            )
+        weights = np.array(weights)
+    weights = shown = _to_numpy(weights)
+    if weights.ndim == 2:
+        weights = weights[None]
+    if weights.ndim != 3 or weights.size == 0:
+        raise ValueError(
+            f"attention weights have shape {shown.shape}; expected (target tokens, source tokens) "
+            "or (pictures, target tokens, source tokens), with at least one of each"
+        )
+    pictures, rows, columns = weights.shape
+    for tokens, size in ((target, rows), (source, columns)):
+        if tokens is not None and len(tokens) != size:
+            known = [
+                f"{len(words)} {name}"
+                for name, words in (("target", target), ("source", source))
+                if words is not None
+            ]
+            raise ValueError(
+                f"attention weights have shape {shown.shape}, but there are {' and '.join(known)} "
+                "tokens"
+            )
+    alignment = [(int(i), int(j)) for i, j in alignment or ()]
+    for i, j in alignment:
+        if not (0 <= i < columns and 0 <= j < rows):
+            raise ValueError(
+                f"the alignment links source token {i} with target token {j}, but there are only "
+                f"{columns} and {rows}"
+            )
+    titles = [titles] if isinstance(titles, str) else titles
+    if titles is not None and len(titles) != pictures:
+        raise ValueError(
+            f"there are {len(titles)} titles for {pictures} pictures: attention weights have "
+            f"shape {shown.shape}"
+        )
+    return weights, alignment, titles
+
+
+def _frame(ax, i, j):
+    """Frame the cell of source token i and target token j."""
+    from matplotlib.patches import Rectangle
+
+    # A white frame around an orange one is seen on pale and on dark cells.
+    for color, line in (("white", 4.5), (GOLD, 2.5)):
+        ax.add_patch(
+            Rectangle(
+                (i - 0.43, j - 0.43), 0.86, 0.86, fill=False, edgecolor=color, linewidth=line
+            )
+        )
+
+
 @_in_house_style
-def lines(x, series, xlabel, ylabel, title=None, log_x=False, log_y=False, ylim=None):
+def lines(x, series, xlabel, ylabel, title=None, log_x=False, log_y=False, ylim=None, points=None):
     """Draw lines over a common axis, told apart by color, marker and dashes.
 
     Args:
@@ -252,6 +348,8 @@ def lines(x, series, xlabel, ylabel, title=None, log_x=False, log_y=False, ylim=
         log_x: whether the horizontal axis is logarithmic.
         log_y: whether the vertical axis is logarithmic.
         ylim: lowest and highest value shown, or None.
+        points: two sequences of the same length, positions and values of the data that the lines
+            are about, drawn as dots; or None.
 
     Returns:
         matplotlib figure.
@@ -271,6 +369,8 @@ def lines(x, series, xlabel, ylabel, title=None, log_x=False, log_y=False, ylim=
         if values.shape != (len(x),):
             raise ValueError(f"{label!r} has shape {values.shape}, but there are {len(x)} points")
     figure, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    if points is not None:
+        ax.scatter(*map(_to_numpy, points), s=30, color="0.45", label="data", zorder=3)
     for number, (label, values) in enumerate(series.items()):
         ax.plot(
             x,
@@ -280,6 +380,7 @@ def lines(x, series, xlabel, ylabel, title=None, log_x=False, log_y=False, ylim=
             linestyle=DASHES[number],
             linewidth=2,
             markersize=7,
+            markevery=max(1, len(x) // 25),
             label=label,
         )
     if log_x:
@@ -293,6 +394,6 @@ def lines(x, series, xlabel, ylabel, title=None, log_x=False, log_y=False, ylim=
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     _tick(ax, which="both")
-    if len(series) > 1:
+    if len(series) > 1 or points is not None:
         ax.legend(frameon=False, handlelength=2.8)
     return figure

@@ -17,7 +17,7 @@ import keras
 import numpy
 import tensorflow as tf
 
-from d2l_ext import corpora
+from d2l_ext import corpora, plots, views
 from d2l_ext import weights as exchange
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "select_rows",
     "sequence_mask",
     "set_weights",
+    "show_attention",
     "start_beams",
     "start_decoding",
     "teacher_forcing",
@@ -61,6 +62,50 @@ __all__ = [
     "train_seq2seq",
     "translate",
 ]
+
+
+# From notebooks/01_attention_cues.md, section "Reading the weights", cell 288eb0c514d3
+def show_attention(
+    weights,
+    source=None,
+    target=None,
+    alignment=None,
+    titles=None,
+    xlabel="Keys",
+    ylabel="Queries",
+    vmax=None,
+    interactive=False,
+):
+    """Show attention weights: a row for each query, a column for each key.
+
+    Args:
+        weights: (queries, keys) or (pictures, queries, keys), an array of
+            any framework, or a list of arrays (queries, keys). Pictures,
+            of heads or of steps, are drawn side by side.
+        source: list of a token for each key; None to count them.
+        target: list of a token for each query; None to count them.
+        alignment: gold links, (key index, query index) each, whose cells
+            get a frame; or None.
+        titles: list of a string for each picture, a string for one; or None.
+        xlabel: string, what the keys are.
+        ylabel: string, what the queries are.
+        vmax: weight of the darkest color in a picture; None for 1, or the
+            largest weight if that is more.
+        interactive: whether to return a page to look around in, with mouse
+            or keyboard, instead of a picture to print.
+
+    Returns:
+        matplotlib figure; or `views.AttentionView`, if interactive. A
+        notebook shows either when it is the last value of a cell.
+
+    Raises:
+        ValueError: if the shape of the weights is not that of the tokens, a
+            link lies outside, or there are not as many titles as pictures.
+    """
+    shown = (weights, source, target, alignment, titles, xlabel, ylabel)
+    if interactive:
+        return views.panels(*shown)
+    return plots.attention(*shown, vmax)
 
 
 # From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 13a81d639ca9

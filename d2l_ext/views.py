@@ -5,14 +5,12 @@ in print, it is a table of shaded numbers.
 """
 
 import html
-import os
 from importlib import resources
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from d2l_ext import plots
+from d2l_ext import files, plots
 
 
 class Sentence(NamedTuple):
@@ -32,7 +30,7 @@ class Sentence(NamedTuple):
     title: str | None = None
 
 
-def attention(sentences):
+def attention(sentences, xlabel="Source", ylabel="Target"):
     """Make an interactive view of attention weights.
 
     Pointing at a target word, or moving to it with Tab and the arrow keys, colors the source
@@ -41,6 +39,8 @@ def attention(sentences):
 
     Args:
         sentences: list of `Sentence`s, or of tuples like them; one is chosen at a time.
+        xlabel: string, what the columns are.
+        ylabel: string, what the rows are.
 
     Returns:
         `AttentionView`, which a notebook shows when it is the last value of a cell.
@@ -52,7 +52,49 @@ def attention(sentences):
     sentences = [Sentence(*sentence) for sentence in sentences]
     if not sentences:
         raise ValueError("there are no sentences to show")
-    return AttentionView([_section(number, s) for number, s in enumerate(sentences)])
+    return AttentionView(
+        [_section(number, s, xlabel, ylabel) for number, s in enumerate(sentences)]
+    )
+
+
+def panels(
+    weights,
+    source=None,
+    target=None,
+    alignment=None,
+    title=None,
+    xlabel="Source",
+    ylabel="Target",
+):
+    """Make an interactive view of the heads or steps of one sentence, as `plots.attention` does.
+
+    Args:
+        weights: array (target tokens, source tokens); or (pictures, target tokens, source tokens),
+            of which one is chosen at a time.
+        source: list of the source tokens, one for each column; None to count them.
+        target: list of the target tokens, one for each row; None to count them.
+        alignment: gold links, (source index, target index) each, which get a frame; or None.
+        title: string, for several pictures a list of them; None to count them.
+        xlabel: string, what the columns are.
+        ylabel: string, what the rows are.
+
+    Returns:
+        `AttentionView`, which a notebook shows when it is the last value of a cell.
+
+    Raises:
+        ValueError: if the shape of the weights is not that of the tokens, a link lies outside, or
+            there are not as many titles as pictures.
+    """
+    weights, alignment, titles = plots.check_attention(weights, source, target, alignment, title)
+    pictures, rows, columns = weights.shape
+    if titles is None:
+        titles = [None] if pictures == 1 else [f"{k + 1} of {pictures}" for k in range(pictures)]
+    source = [str(k) for k in range(columns)] if source is None else source
+    target = [str(k) for k in range(rows)] if target is None else target
+    sentences = [
+        Sentence(matrix, source, target, alignment, name) for matrix, name in zip(weights, titles)
+    ]
+    return attention(sentences, xlabel, ylabel)
 
 
 class AttentionView:
@@ -71,7 +113,7 @@ class AttentionView:
 
     def save(self, path):
         """Write the whole page to a file, replaced only when the new one is complete."""
-        write_whole(path, self.to_html().encode("utf-8"))
+        files.write_whole(path, self.to_html().encode("utf-8"))
 
     def _repr_html_(self):
         # In a frame neither its style nor its script meets those of the notebook or other views.
@@ -82,18 +124,7 @@ class AttentionView:
         )
 
 
-def write_whole(path, content):
-    """Write bytes to a file, which is replaced only when the new one is complete."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _section(number, sentence):
+def _section(number, sentence, xlabel, ylabel):
     """The table of a sentence, from which the page's script reads everything."""
     weights = np.round(plots._to_numpy(sentence.weights), 3)
     source, target = list(sentence.source), list(sentence.target)
@@ -116,12 +147,16 @@ def _section(number, sentence):
         for j, token in enumerate(target)
     ]
     heads = "".join(f'<th scope="col">{html.escape(token)}</th>' for token in source)
+    many = ' class="many"' if len(source) > 16 else ""
     title = html.escape(" ".join(source) if sentence.title is None else sentence.title)
     legend = '<p class="legend"><span class="gold">Framed</span>: gold alignment</p>\n'
+    xlabel, ylabel = html.escape(xlabel), html.escape(ylabel)
     return (
-        f"<section>\n<h2>{title}</h2>\n{legend if gold else ''}<details open>\n"
-        '<summary>All weights</summary>\n<div class="wide"><table>\n'
-        "<caption>A row for each target word, a column for each source word</caption>\n"
+        f'<section data-source="{xlabel}" data-target="{ylabel}">\n'
+        f"<h2>{title}</h2>\n{legend if gold else ''}<details open>\n"
+        '<summary>All weights</summary>\n<div class="wide">'
+        f"<table{many}>\n"
+        f"<caption>Rows: {ylabel}. Columns: {xlabel}.</caption>\n"
         f"<thead><tr><td></td>{heads}</tr></thead>\n<tbody>\n"
         + "\n".join(rows)
         + "\n</tbody>\n</table></div>\n</details>\n</section>"

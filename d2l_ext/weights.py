@@ -5,11 +5,11 @@ and both vocabularies. How a framework's layers map to these names is the framew
 """
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
+from d2l_ext import files
 from d2l_ext.corpora import Vocab
 
 FORMAT_VERSION = 1
@@ -149,13 +149,7 @@ def save(path, arrays, config, src_vocab, tgt_vocab):
         {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()},
         metadata,
     )
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    files.write_whole(path, content)
 
 
 def load(path):

@@ -31,15 +31,23 @@ def run(*arguments):
         return end.code
 
 
-def start(*arguments, **options):
-    """Start a command in a process of its own, which an interrupt can reach."""
+# Runs a command, given as arguments, in a process that hears an interrupt even if its parent does
+# not, as those that a shell has put into the background.
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("d2l_ext", run_name="__main__")
+"""
+
+
+def start(*command, **options):
+    """Start Python in a process of its own, with text to and from it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "d2l_ext", *map(str, arguments)],
+        [sys.executable, *map(str, command)],
         cwd=processes.ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 
@@ -113,7 +121,7 @@ def test_training_tells_how_it_goes(trained):
     losses = [float(line.split("train loss ")[1].split(",")[0]) for line in (first, second)]
     assert losses[1] < losses[0] < 6
     assert re.fullmatch(r"BLEU \d+\.\d on 15 held-out sentences", bleu)
-    assert file == f"{path}: 0.0 MB"
+    assert file == f"{path}: {path.stat().st_size / 1000:.1f} kB"
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -177,7 +185,7 @@ def test_a_loss_that_is_no_number_is_said(corpus_file, tmp_path, capsys, monkeyp
 def test_an_interrupt_leaves_nothing_half_done(corpus_file, tmp_path):
     path = tmp_path / "model.safetensors"
     arguments = ["--corpus", corpus_file, "--out", path, *SMALL, "--epochs=10000"]
-    training = start("train", "--framework", FIRST, *arguments)
+    training = start("-c", INTERRUPTIBLE, "train", "--framework", FIRST, *arguments)
     assert training.stdout.readline().startswith("ParallelCorpus")
     assert training.stdout.readline().startswith("epoch 1/10000")
     training.send_signal(signal.SIGINT)
@@ -221,7 +229,7 @@ def test_another_framework_gives_the_same_translations(framework, trained, tmp_p
     ring = frameworks.UNDER_TEST
     other = ring[(ring.index(framework) + 1) % len(ring)]
     there = ["--framework", other, "--max-steps=6", "--beam=2", model]
-    translating = start("translate", *there, stdin=subprocess.PIPE)
+    translating = start("-m", "d2l_ext", "translate", *there, stdin=subprocess.PIPE)
     piped = translating.communicate("\n".join(SENTENCES), timeout=60)
     assert (*piped, translating.returncode) == (out, err, 0)
     assert err == "d2l_ext: warning: sentence 3: not in the vocabulary, read as <unk>: zyzzyva\n"
@@ -290,12 +298,10 @@ def test_sentences_may_stand_behind_options(untrained, fake_library, capsys):
 
 def test_a_reader_that_has_had_enough(untrained):
     """As `| head` does, close the pipe before anything is written."""
-    code = f"import runpy, sys; sys.argv[1:] = ['info', {str(untrained / 'plain.safetensors')!r}]"
-    code += "; runpy.run_module('d2l_ext', run_name='__main__')"
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-m", "d2l_ext", "info", untrained / "plain.safetensors"],
         cwd=processes.ROOT,
         stdout=write,
         stderr=subprocess.PIPE,
@@ -317,8 +323,7 @@ def test_a_file_is_described_without_a_framework(untrained):
     facts = dict(re.split(r"  +", line, maxsplit=1) for line in described.splitlines())
     sizes = weights.expected_shapes(weights.load(path)[1]).values()
     assert facts == {
-        "file": f"{path}, 0.0 MB, format version 1",
-        "trained in": "not said",
+        "file": f"{path}, {path.stat().st_size / 1000:.1f} kB, format version 1",
         "model": "attention decoder, bidirectional encoder",
         "sizes": "embeddings 5, hiddens 7, layers 1, dropout 0.25",
         "parameters": f"{sum(int(np.prod(shape)) for shape in sizes):,}",

@@ -2,11 +2,14 @@
 
 import os
 import sys
+import types
 
 import numpy as np
 import pytest
 
 from tests import frameworks
+
+NO_PARAMETERS = types.SimpleNamespace(params={})
 
 
 def test_all_requested_frameworks_are_looped_over(request):
@@ -14,9 +17,10 @@ def test_all_requested_frameworks_are_looped_over(request):
     names = [framework.name for framework in frameworks.UNDER_TEST]
     assert names == ([requested] if requested else ["pytorch", "mxnet", "jax", "tensorflow"])
     looped_over = {
-        item.callspec.params["framework"].name
+        value.name
         for item in request.session.items
-        if "framework" in getattr(item, "fixturenames", ())
+        for value in getattr(item, "callspec", NO_PARAMETERS).params.values()
+        if isinstance(value, frameworks.Framework)
     }
     assert looped_over <= set(names)
 

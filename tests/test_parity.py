@@ -26,6 +26,7 @@ OWN = {
     "tensorflow": {"decode"},
 }
 CONTRACT = [
+    "show_attention",
     "sequence_mask",
     "masked_softmax",
     "DotProductAttention",

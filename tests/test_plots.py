@@ -26,6 +26,7 @@ def draw_all():
     return [
         plots.heatmaps(some_weights(3, 8, 5), titles=["a", "b", "c"], decimals=1),
         plots.attention(some_weights(5, 5), SOURCE, TARGET, GOLD, title="negation"),
+        plots.attention(some_weights(3, 5, 5), SOURCE, TARGET, GOLD, title=["a", "b", "c"]),
         plots.lines([1, 10, 100], {"one": [1, 2, 3], "two": [3, 2, 1]}, "keys", "ms", log_x=True),
     ]
 
@@ -151,6 +152,14 @@ def test_lines_with_one_series_and_logarithmic_axes():
     ax = plots.lines([1, 10], {"time": [1, 9]}, "keys", "ms", log_x=True, log_y=True).axes[0]
     assert ax.get_legend() is None
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_lines_around_points():
+    x = np.linspace(0, 1, 400)
+    ax = plots.lines(x, {"fit": x}, "x", "y", points=([0.25, 0.5], [0.3, 0.4])).axes[0]
+    assert ax.collections[0].get_offsets().tolist() == [[0.25, 0.3], [0.5, 0.4]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["data", "fit"]
+    assert len(x) / ax.get_lines()[0].get_markevery() <= 30  # markers stay apart
 
 
 def test_lines_errors():

@@ -110,9 +110,9 @@ def test_arrays_are_stored_as_float32_in_row_order(tmp_path):
         np.testing.assert_array_equal(array, arrays[name])
 
 
-@pytest.mark.parametrize("framework", ["jax", "pytorch"])
-def test_the_models_that_come_with_the_library(framework):
-    _, config, src_vocab, _ = weights.load(weights.pretrained(framework))
+@pytest.mark.parametrize("trained_with", ["jax", "pytorch"])
+def test_the_models_that_come_with_the_library(trained_with):
+    _, config, src_vocab, _ = weights.load(weights.pretrained(trained_with))
     assert config["kind"] == "attention" and config["bidirectional"]
     assert "dog" in src_vocab
     with pytest.raises(ValueError, match=r"'mxnet' has trained no model.*'jax', 'pytorch'"):

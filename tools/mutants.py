@@ -1,15 +1,17 @@
 """Applies plausible mistakes to the library, one at a time: which ones do the tests catch?
 
 The mistakes are data, tests/mutants.toml, written for each framework. Each is made in a copy of
-the library in a temporary folder, where the tests run until one fails: those of the chapter that
-the changed code comes from, then all others that look at models. `make mutants` runs them all and
-writes docs/mutants.md; the status is 0 if every mutant was caught by a test.
+the library in a temporary folder, where the tests run until one fails: the one that failed the
+last time, those of the chapter that the changed code comes from, then all others of models.
+`make mutants` runs them all and writes docs/mutants.md; the status is 0 if a test caught each.
 """
 
 import argparse
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
+import json
 import os
 import re
 import shutil
@@ -47,8 +49,9 @@ FIRST = {
     "06": "test_translate.py",
 }
 
-# Such an exception is no wrong result: the mutant does not run, and any test at all would see it.
-CRASHES = "(Name|UnboundLocal|Syntax|Indentation|Import|Attribute|Type)Error"
+# What a failed expectation looks like in pytest's summary. Any other exception is a crash: such a
+# mutant gives no wrong result, and any test at all would see it.
+EXPECTED = "assert|AssertionError|Failed"
 
 
 class StaleData(ValueError):
@@ -77,8 +80,8 @@ class Outcome:
     """What the tests made of a mutant in one framework.
 
     Args:
-        verdict: "caught", "timeout" (a test did not end), "survived" or "broken" (does not run).
-        test: the test that failed, as `file::name`, or "".
+        verdict: "caught", "timeout" (a test did not end), "survived" or "broken" (a crash).
+        test: the test that failed, as `file::name`, or "" where none did.
         seconds: wall-clock time.
         output: what pytest printed.
     """
@@ -161,66 +164,96 @@ def module(root, framework):
 
 def ordered(chapter):
     """The test files, those of a chapter first."""
-    files = [f"tests/{name}" for name in TESTS if (ROOT / "tests" / name).is_file()]
-    return sorted(files, key=lambda file: file != f"tests/{FIRST[chapter]}")
+    return [f"tests/{name}" for name in sorted(TESTS, key=lambda name: name != FIRST[chapter])]
 
 
-class Runner:
-    """Runs tests in other processes, which end with it."""
+class Worker:
+    """A process that runs tests in a copy of the project, and starts anew when it has died.
 
-    def __init__(self, environment):
-        self.environment = {**os.environ, **environment}
-        self.running = set()
-        self.lock = threading.Lock()
-        self.stopped = False
+    Args:
+        root: folder with the copy.
+        framework: the only one to test.
+        environment: further variables of the process.
+    """
 
-    def stop(self):
-        """End what is running, and let nothing start any more."""
+    running = set()
+    lock = threading.Lock()
+    stopped = False
+
+    def __init__(self, root, framework, environment):
+        self.root, self.framework = Path(root), framework
+        self.environment = {**os.environ, **environment, "FRAMEWORK": framework}
+        self.process = None
+
+    def start(self):
         with self.lock:
-            self.stopped = True
-            for process in self.running:
-                with contextlib.suppress(ProcessLookupError):  # it has just ended
-                    os.killpg(process.pid, signal.SIGKILL)
+            if Worker.stopped:
+                raise KeyboardInterrupt
+            self.process = subprocess.Popen(
+                [sys.executable, ROOT / "tools" / "mutants_worker.py"],
+                cwd=self.root,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # so that the tests' own processes end with it
+            )
+            self.running.add(self)
 
-    def run(self, root, framework, files, limit):
+    def close(self):
+        """End the process."""
+        with self.lock:
+            self.running.discard(self)
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(BrokenPipeError):
+                self.process.communicate()
+        self.process = None
+
+    @classmethod
+    def stop_all(cls):
+        """End all processes, and let none start any more."""
+        with cls.lock:
+            cls.stopped = True
+            for worker in cls.running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(worker.process.pid, signal.SIGKILL)
+
+    def run(self, files, limit):
         """Run test files until a test fails.
 
         Args:
-            root: folder with a copy of the library and its tests.
-            framework: the only one to test.
             files: paths in root, in the order in which they run.
-            limit: seconds after which to give up, or None.
+            limit: seconds after which to give up.
 
         Returns:
             `Outcome`.
         """
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=short"]
-        command += ["-p", "no:cacheprovider", *files]
-        environment = {**self.environment, "FRAMEWORK": framework}
-        started = time.monotonic()
-        with self.lock:
-            if self.stopped:
-                raise KeyboardInterrupt
-            process = subprocess.Popen(
-                command,
-                cwd=root,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,  # so that the tests' own processes end with them
-            )
-            self.running.add(process)
-        try:
-            output, _ = process.communicate(timeout=limit)
-            verdict, test = judge(process.returncode, output)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
-            verdict, test = "timeout", ""
-        finally:
-            with self.lock:
-                self.running.discard(process)
+        started, late = time.monotonic(), threading.Event()
+
+        def give_up():
+            late.set()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+        if self.process is None:
+            self.start()
+        timer = threading.Timer(limit, give_up)
+        timer.start()
+        options = ["-x", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider"]
+        order = [f"d2l_ext.{MODULES[self.framework]}", *options, *files]
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        timer.cancel()
+        output = (self.root / "output.txt").read_text(encoding="utf-8", errors="replace")
+        if answer:
+            verdict, test = judge(int(answer), output)
+        else:
+            self.close()
+            verdict, test = ("timeout" if late.is_set() else "broken"), ""
         return Outcome(verdict, test, time.monotonic() - started, output)
 
 
@@ -240,7 +273,7 @@ def judge(status, output):
     if status != 1 or not failed:  # the tests could not even be collected
         return "broken", ""
     test, message = failed.groups()
-    return ("broken" if re.match(rf" - ({CRASHES})\b", message) else "caught"), test
+    return ("caught", test) if re.search(rf" - ({EXPECTED})\b", message) else ("broken", "")
 
 
 def copy(root):
@@ -251,120 +284,170 @@ def copy(root):
     shutil.copy(ROOT / "pyproject.toml", root)
 
 
-def run_mutant(runner, scratch, mutant, framework, limit):
-    """Make one mistake in a copy of the library and test it there.
+def likely_test(found, name, framework):
+    """The test that caught a mutant the last time, in this framework or another, or None.
 
     Args:
-        runner: a `Runner`.
-        scratch: folder for the copy, which is removed afterwards.
+        found: as in `table`.
+        name: of the mutant.
+        framework: the name of one.
+    """
+    for other in (framework, *MODULES):
+        file, _, test = found.get((name, other), "").partition("::")
+        if file in TESTS and f"\ndef {test}(" in (ROOT / "tests" / file).read_text("utf-8"):
+            return f"tests/{file}::{test}"
+    return None
+
+
+def run_mutant(worker, mutant, limit, likely=None):
+    """Make one mistake in a worker's copy of the library and test it there.
+
+    Args:
+        worker: a `Worker`.
         mutant: a `Mutant`; None tests the library as it is.
-        framework: where to make the mistake.
         limit: seconds.
+        likely: test to try alone before all others, or None.
 
     Returns:
         `Outcome`.
     """
-    root = Path(scratch) / f"{framework}-{mutant.name if mutant else 'unmutated'}"
-    copy(root)
-    path, chapter = module(root, framework), min(FIRST)
+    path, chapter = module(worker.root, worker.framework), min(FIRST)
+    source = path.read_text(encoding="utf-8")
     if mutant:
-        source, chapter = mutate(path.read_text(encoding="utf-8"), mutant.edits[framework])
-        path.write_text(source, encoding="utf-8")
-    outcome = runner.run(root, framework, ordered(chapter), limit)
-    shutil.rmtree(root)
+        mutated, chapter = mutate(source, mutant.edits[worker.framework])
+        path.write_text(mutated, encoding="utf-8")
+    outcome = worker.run([likely] if likely else ordered(chapter), limit)
+    if likely and outcome.verdict == "survived":
+        outcome = worker.run(ordered(chapter), limit)
+    path.write_text(source, encoding="utf-8")
     return outcome
 
 
-def run_all(mutants, frameworks, jobs, complete):
+def run_framework(framework, mutants, scratch, complete, before, report):
+    """Run mutants in one framework.
+
+    Args:
+        framework: its name.
+        mutants: list of `Mutant`.
+        scratch: folder for the copy of the project.
+        complete: whether to test the library as it is, first.
+        before: what an earlier run found, as in `table`; its tests are tried first.
+        report: is called with each mutant and its `Outcome`.
+
+    Raises:
+        RuntimeError: if the tests fail without any mistake.
+    """
+    environment = {
+        # tests/conftest.py shares the cores among this number: one thread for each
+        "PYTEST_XDIST_WORKER_COUNT": str(os.cpu_count()),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # starts in half the time
+        "COLUMNS": "500",  # pytest cuts its summary to the terminal's width
+    }
+    root, limit = Path(scratch) / framework, 1800
+    copy(root)
+    worker = Worker(root, framework, environment)
+    try:
+        if complete:
+            outcome = run_mutant(worker, None, limit)
+            if outcome.verdict != "survived":
+                raise RuntimeError(f"{outcome.output}\n{framework}: tests fail without a mistake")
+            limit = 120 + 3 * outcome.seconds
+            report(None, outcome)
+        for mutant in mutants:
+            likely = likely_test(before, mutant.name, framework)
+            report(mutant, run_mutant(worker, mutant, limit, likely))
+    finally:
+        worker.close()
+
+
+def run_all(mutants, frameworks, jobs, complete, before):
     """Run mutants in frameworks, and print each result as it comes.
 
     Args:
         mutants: list of `Mutant`.
         frameworks: list of names.
-        jobs: how many to run at a time.
-        complete: whether to test the library as it is, first, in each framework.
+        jobs: how many frameworks at a time.
+        complete: as in `run_framework`.
+        before: as in `run_framework`.
 
     Returns:
         {(mutant's name, framework): `Outcome`}, without those that are impossible.
 
     Raises:
-        SystemExit: if the tests fail without any mistake.
+        RuntimeError: if the tests fail without any mistake.
     """
-    pairs = [(m, f) for f in frameworks for m in mutants if f in m.edits]
-    outcomes, limits = {}, dict.fromkeys(frameworks, 1800)
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        runner = Runner(
-            {
-                # tests/conftest.py shares the cores among this number: one thread for each
-                "PYTEST_XDIST_WORKER_COUNT": str(os.cpu_count()),
-                # JAX: what one mutant has compiled serves the others
-                "JAX_COMPILATION_CACHE_DIR": f"{scratch}/jax",
-                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-                "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-                "COLUMNS": "500",  # pytest cuts its summary to the terminal's width
-            }
+    possible = {f: [m for m in mutants if f in m.edits] for f in frameworks}
+    total, outcomes = sum(map(len, possible.values())), {}
+
+    def report(framework, mutant, outcome):
+        if mutant is None:
+            print(f"{framework}: no mistake, no failure ({outcome.seconds:.0f} s)", flush=True)
+            return
+        outcomes[mutant.name, framework] = outcome
+        print(
+            f"[{len(outcomes)}/{total}] {framework}: {mutant.name}: {outcome.verdict} "
+            f"{outcome.test} ({outcome.seconds:.1f} s)",
+            flush=True,
         )
+        if outcome.verdict == "broken":
+            print(textwrap.indent(outcome.output[-3000:], "    "), flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         pool = concurrent.futures.ThreadPoolExecutor(jobs)
-
-        def start(mutant, framework):
-            return pool.submit(
-                run_mutant, runner, scratch, mutant, framework, limits[framework]
-            ), (mutant, framework)
-
         try:
-            started = dict(start(None, f) for f in frameworks if complete)
-            for future in concurrent.futures.as_completed(started):
-                (_, framework), outcome = started[future], future.result()
-                if outcome.verdict != "survived":
-                    sys.exit(f"{outcome.output}\n{framework}: tests fail without any mistake")
-                print(f"{framework}: no mistake, no test fails ({outcome.seconds:.0f} s)")
-                limits[framework] = 120 + 3 * outcome.seconds
-            started = dict(start(*pair) for pair in pairs)
-            for future in concurrent.futures.as_completed(started):
-                (mutant, framework), outcome = started[future], future.result()
-                outcomes[mutant.name, framework] = outcome
-                print(
-                    f"[{len(outcomes)}/{len(pairs)}] {framework}: {mutant.name}: "
-                    f"{outcome.verdict} {outcome.test} ({outcome.seconds:.0f} s)",
-                    flush=True,
+            started = [
+                pool.submit(
+                    run_framework,
+                    framework,
+                    possible[framework],
+                    scratch,
+                    complete,
+                    before,
+                    functools.partial(report, framework),
                 )
-                if outcome.verdict == "broken":
-                    print(textwrap.indent(outcome.output[-3000:], "    "), flush=True)
+                for framework in frameworks
+            ]
+            for future in concurrent.futures.as_completed(started):
+                future.result()
         finally:
-            runner.stop()
+            Worker.stop_all()
             pool.shutdown(cancel_futures=True)
     return outcomes
 
 
-def sums(mutants, frameworks, outcomes):
+def sums(mutants, frameworks, found):
     """One line for each framework: how many of its mutants were caught."""
     lines = []
     for framework in frameworks:
-        found = [o.verdict for (_, f), o in outcomes.items() if f == framework]
-        caught = sum(verdict in ("caught", "timeout") for verdict in found)
-        line = f"{framework}: {caught} of {len(found)} caught"
-        reasons = [m.name for m in mutants if framework in m.impossible]
-        lines.append(line + (f", {len(reasons)} impossible" if reasons else ""))
+        results = [found[m.name, framework] for m in mutants if (m.name, framework) in found]
+        caught = sum(result not in ("survived", "broken") for result in results)
+        impossible = sum(framework in m.impossible for m in mutants)
+        line = f"{framework}: {caught} of {len(results)} caught"
+        lines.append(f"{line}, {impossible} impossible" if impossible else line)
     return lines
 
 
-def table(mutants, frameworks, outcomes):
-    """What caught each mutant in each framework, in Markdown, and the tests by number."""
-    tests = sorted({o.test for o in outcomes.values() if o.verdict == "caught"})
+def table(mutants, frameworks, found):
+    """What caught each mutant in each framework, in Markdown, and the tests by number.
+
+    Args:
+        mutants: list of `Mutant`.
+        frameworks: list of names.
+        found: {(mutant's name, framework): the test that caught it, or another verdict}.
+
+    Returns:
+        The text, which `read_table` reads again.
+    """
+    tests = sorted({result for result in found.values() if "::" in result})
     lines = [
         f"| mutant | mistake | {' | '.join(frameworks)} |",
         f"|---|---|{'---|' * len(frameworks)}",
     ]
     for mutant in mutants:
-        cells = []
-        for framework in frameworks:
-            outcome = outcomes.get((mutant.name, framework))
-            if outcome is None:
-                cells.append("–")
-            elif outcome.verdict == "caught":
-                cells.append(str(tests.index(outcome.test) + 1))
-            else:
-                cells.append(outcome.verdict)
+        results = [
+            found.get((mutant.name, f), "–" if f in mutant.impossible else "?") for f in frameworks
+        ]
+        cells = [str(tests.index(r) + 1) if r in tests else r for r in results]
         lines.append(f"| `{mutant.name}` | {mutant.mistake} | {' | '.join(cells)} |")
     lines.append("")
     for mutant in mutants:
@@ -372,12 +455,33 @@ def table(mutants, frameworks, outcomes):
             if framework in frameworks:
                 lines.append(f"- `{mutant.name}`, {framework}: {reason}.")
     lines += ["", "The tests that failed first:", ""]
-    lines += [f"{i + 1}. `{test.replace('::', '` `')}`" for i, test in enumerate(tests)]
+    lines += [f"{i + 1}. `{test}`" for i, test in enumerate(tests)]
     return "\n".join(lines)
 
 
-def page(mutants, outcomes, minutes):
-    """The text of docs/mutants.md."""
+def read_table(text):
+    """Read what `table` wrote for all frameworks.
+
+    Args:
+        text: with the table in it, or "".
+
+    Returns:
+        `found`, as `table` takes it.
+    """
+    tests = dict(re.findall(r"^(\d+)\. `(.*)`$", text, re.MULTILINE))
+    rows = re.findall(r"^\| `(.*?)` \| .* \| (.*) \| (.*) \| (.*) \| (.*) \|$", text, re.MULTILINE)
+    return {
+        (name, framework): tests.get(cell, cell)
+        for name, *cells in rows
+        for framework, cell in zip(MODULES, cells)
+        if cell not in "–?"
+    }
+
+
+def page(mutants, found):
+    """The text of docs/mutants.md; what `found` has of mutants that are no more is left out."""
+    current = {(m.name, framework) for m in mutants for framework in m.edits}
+    found = {pair: result for pair, result in found.items() if pair in current}
     return f"""\
 # Do the tests bite?
 
@@ -388,9 +492,7 @@ the library, one at a time and in each of the four frameworks, and runs the test
 mutants. All must be caught: by a test that fails, or that never ends ("timeout"). A mutant that
 does not even run counts as broken, not as caught.
 
-The last run took {minutes:.0f} minutes:
-
-{chr(10).join(f"- {line}" for line in sums(mutants, MODULES, outcomes))}
+{chr(10).join(f"- {line}" for line in sums(mutants, MODULES, found))}
 
 ## A mistake of your own
 
@@ -406,16 +508,22 @@ jax.find = ...
 ```
 
 Try it with `python tools/mutants.py --mutant mask-one-off`, in one framework with
-`--framework jax`. If it survives, a test is missing. Then `make mutants` writes this page again.
-Where a chapter is changed, its mutants may no longer find their text; `make test` names them.
+`--framework jax`. If it survives, a test is missing. With `--write`, what was run is brought up to
+date on this page; `make mutants` does it for all. Where a chapter is changed, its mutants may no
+longer find their text: `make test` names them.
 
 ## What caught which
 
 A number stands for the test that failed first in that framework; "–" for a mistake that cannot be
 made there.
 
-{table(mutants, list(MODULES), outcomes)}
+{table(mutants, list(MODULES), found)}
 """
+
+
+def found_before():
+    """What the page tells of earlier runs, as in `table`."""
+    return read_table(PAGE.read_text(encoding="utf-8")) if PAGE.is_file() else {}
 
 
 def main():
@@ -423,9 +531,9 @@ def main():
     parser = argparse.ArgumentParser(description="Do the tests catch plausible mistakes?")
     parser.add_argument("--framework", choices=MODULES, action="append", help="only this one")
     parser.add_argument("--mutant", metavar="NAME", action="append", help="only this one")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at a time (2)")
+    parser.add_argument("--jobs", type=int, default=2, help="how many frameworks at a time (2)")
     parser.add_argument("--list", action="store_true", help="name the mutants, run nothing")
-    parser.add_argument("--write", action="store_true", help="write docs/mutants.md")
+    parser.add_argument("--write", action="store_true", help="bring docs/mutants.md up to date")
     arguments = parser.parse_args()
     mutants = read(DATA.read_text(encoding="utf-8"))
     if arguments.list:
@@ -436,8 +544,6 @@ def main():
     for name in arguments.mutant or ():
         if name not in names:
             parser.error(f"there is no mutant {name}; --list names them")
-    if arguments.write and (arguments.mutant or arguments.framework):
-        parser.error("--write needs all mutants in all frameworks")
     chosen = [m for m in mutants if m.name in (arguments.mutant or names)]
     frameworks = arguments.framework or list(MODULES)
     for framework in frameworks:
@@ -448,20 +554,16 @@ def main():
             except StaleData as stale:
                 sys.exit(f"{DATA.name}: {mutant.name}, {framework}: {stale}")
 
-    started = time.monotonic()
-    outcomes = run_all(chosen, frameworks, arguments.jobs, complete=not arguments.mutant)
-    minutes = (time.monotonic() - started) / 60
-    print(f"\n{table(chosen, frameworks, outcomes)}\n")
-    print("\n".join(sums(chosen, frameworks, outcomes)))
-    missed = [
-        f"{framework}: {name} {outcome.verdict}"
-        for (name, framework), outcome in outcomes.items()
-        if outcome.verdict in ("survived", "broken")
-    ]
-    print("\n".join(missed))
-    if arguments.write and not missed:
-        PAGE.write_text(page(mutants, outcomes, minutes), encoding="utf-8")
-        print(f"{PAGE.relative_to(ROOT)} is written")
+    complete = not arguments.mutant  # with a mutant of one's own one knows that the tests pass
+    outcomes = run_all(chosen, frameworks, arguments.jobs, complete, found_before())
+    found = {pair: outcome.test or outcome.verdict for pair, outcome in outcomes.items()}
+    print(f"\n{table(chosen, frameworks, found)}\n")
+    print("\n".join(sums(chosen, frameworks, found)))
+    if arguments.write:
+        PAGE.write_text(page(mutants, {**found_before(), **found}), encoding="utf-8")
+    missed = {pair: result for pair, result in found.items() if result in ("survived", "broken")}
+    for (name, framework), result in missed.items():
+        print(f"{framework}: {name} {result}")
     return 1 if missed else 0
 
 
