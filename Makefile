@@ -3,7 +3,7 @@
 #
 #     FRAMEWORK=jax      pytorch, mxnet, jax or tensorflow; only that one is installed
 #     CHAPTER=05         one chapter, by its number
-#     CORPUS=file.txt    (run) train on this file of source<TAB>target lines
+#     CORPUS=file.txt    (run) train on this file, or folder, of source<TAB>target lines
 #
 # PYTHON=python3.12 chooses the Python that makes .venv.
 

@@ -133,7 +133,7 @@ def _parser():
         "--corpus",
         default="grammar",
         help="'grammar', the built-in sentences (default); 'fra-eng', which is downloaded; or a "
-        "file of source<TAB>target lines",
+        "file of source<TAB>target lines, or a folder of such files",
     )
     add(
         "--num-pairs",

@@ -6,7 +6,9 @@ Nothing here knows a framework: batches are NumPy arrays.
 
 import random
 import re
+import stat
 import unicodedata
+import warnings
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
@@ -326,8 +328,9 @@ def load(name_or_path="grammar", num_pairs=None, max_steps=None, seed=0):
     Args:
         name_or_path: "grammar" for sentences of the built-in grammar, with gold alignments;
             "fra-eng" for the d2l archive of English-French pairs (Tatoeba, CC BY 2.0 FR), fetched
-            on first use; or the path of a UTF-8 file of `source<TAB>target` lines, of which
-            further columns are ignored.
+            on first use; the path of a UTF-8 file of `source<TAB>target` lines, of which further
+            columns are ignored; or the path of a folder of such files, which `find_files` finds.
+            What cannot be read in a folder is left out, with a warning that names it.
         num_pairs: number of distinct pairs: of the grammar as many as asked for (20,000 if None);
             of a file the first ones, or all if None or if there are fewer.
         max_steps: the longest sentence allowed on either side, in tokens with <eos>. The grammar
@@ -340,10 +343,10 @@ def load(name_or_path="grammar", num_pairs=None, max_steps=None, seed=0):
         vocabularies.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is empty, not UTF-8 or has a line without a tab; if the grammar has
-            fewer sentences than asked for; or if there are fewer than three different source
-            sentences to split.
+        FileNotFoundError: if there is no such file or folder.
+        ValueError: if the file is empty, not UTF-8 or has a line without a tab; if the folder has
+            no file that can be read; if the grammar has fewer sentences than asked for; or if
+            there are fewer than three different source sentences to split.
         OSError: if the archive cannot be fetched.
     """
     if num_pairs is not None:
@@ -360,14 +363,15 @@ def load(name_or_path="grammar", num_pairs=None, max_steps=None, seed=0):
             )
         count = GRAMMAR_PAIRS if num_pairs is None else num_pairs
         pairs = [Pair(*triple) for triple in grammar.generate(count, steps - 1, seed)]
-        return _split(name, pairs, 1, steps, seed)
+        return split(name, pairs, 1, steps, seed)
     if name == "fra-eng":
-        lines, origin = _archive_lines(fetch_archive()), ARCHIVE_MEMBER
+        found = _read_pairs(_archive_lines(fetch_archive()), ARCHIVE_MEMBER)
+    elif Path(name_or_path).is_dir():
+        found = _read_folder(Path(name_or_path))
     else:
-        lines, origin = _file_lines(Path(name_or_path)), name
-    pairs = _read_pairs(lines, origin, num_pairs, max_steps)
-    steps = 1 + max(max(len(pair.source), len(pair.target)) for pair in pairs)
-    return _split(Path(name).stem, pairs, MIN_FREQ, max_steps or steps, seed)
+        found = _read_pairs(_file_lines(Path(name_or_path)), name)
+    pairs = _first_pairs(found, name, num_pairs, max_steps)
+    return split(Path(name).stem, pairs, MIN_FREQ, max_steps, seed)
 
 
 def _check_positive(name, value):
@@ -375,8 +379,24 @@ def _check_positive(name, value):
         raise ValueError(f"{name} is {value!r}; expected a positive integer")
 
 
-def _split(name, pairs, min_freq, max_steps, seed):
-    """Deal pairs into splits by their source sentence, and build the vocabularies."""
+def split(name, pairs, min_freq=1, max_steps=None, seed=0):
+    """Deal pairs into splits by their source sentence (90, 5 and 5 %), and build the vocabularies.
+
+    Args:
+        name: what to call the corpus.
+        pairs: sequence of `Pair`s.
+        min_freq: tokens that are rarer in the training pairs are not in the vocabularies.
+        max_steps: the longest sentence on either side, in tokens with <eos>; None to count it.
+        seed: integer that decides the split.
+
+    Returns:
+        `ParallelCorpus`.
+
+    Raises:
+        ValueError: if there are fewer than three different source sentences.
+    """
+    if max_steps is None:
+        max_steps = 1 + max(len(side) for pair in pairs for side in pair[:2])
     by_source = {}
     for pair in pairs:
         by_source.setdefault(pair.source, []).append(pair)
@@ -402,13 +422,26 @@ def _split(name, pairs, min_freq, max_steps, seed):
     )
 
 
-def _read_pairs(lines, origin, num_pairs, max_steps):
-    """The first distinct pairs of `source<TAB>target` lines (bytes)."""
+def _first_pairs(found, origin, num_pairs, max_steps):
+    """The first distinct pairs of those found that are not too long."""
     pairs = {}  # a dict keeps the order and drops repetitions
-    empty = True
-    for number, line in enumerate(lines, start=1):
+    for pair in found:
+        if max_steps is None or max(len(pair.source), len(pair.target)) < max_steps:
+            pairs[pair] = None
         if len(pairs) == num_pairs:
             break
+    if not pairs:
+        raise ValueError(
+            f"{origin} has no pair of at most max_steps={max_steps} tokens with <eos>; "
+            "allow longer ones"
+        )
+    return list(pairs)
+
+
+def _read_pairs(lines, origin):
+    """The pairs of `source<TAB>target` lines (bytes)."""
+    empty = True
+    for number, line in enumerate(lines, start=1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -426,27 +459,18 @@ def _read_pairs(lines, origin, num_pairs, max_steps):
                 f"{origin}, line {number}: expected source<TAB>target with words on both sides, "
                 f"found {text.strip()[:60]!r}"
             )
-        if max_steps is None or max(map(len, sides)) < max_steps:
-            pairs[Pair(*sides)] = None
+        yield Pair(*sides)
     if empty:
         raise ValueError(f"{origin} is empty; expected lines of source<TAB>target")
-    if not pairs:
-        raise ValueError(
-            f"{origin} has no pair of at most max_steps={max_steps} tokens with <eos>; "
-            "allow longer ones"
-        )
-    return list(pairs)
 
 
 def _file_lines(path):
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; expected a file of source<TAB>target lines")
     try:
         file = path.open("rb")
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"there is no corpus {str(path)!r}; expected 'grammar', 'fra-eng' or the path of a "
-            "file of source<TAB>target lines"
+            "file of source<TAB>target lines, or of a folder of such files"
         ) from error
     with file:
         yield from file
@@ -488,3 +512,109 @@ def _archive_lines(path):
                 raise ValueError(f"{path}: the entry {entry!r} would leave the folder; refused")
         with archive.open(ARCHIVE_MEMBER) as file:
             yield from file
+
+
+# Folders ----------------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """What `find_files` found.
+
+    `files` is a list of the files' paths. `problems` is a list of (path, reason), one for each
+    place where it could not or would not look.
+    """
+
+    files: list
+    problems: list
+
+
+def find_files(folder, suffix=".txt"):
+    """Find the files of a kind in a folder and all its sub-folders.
+
+    A link to a folder is not walked along: what is inside is found where it is, so that there are
+    no loops. A link to a file inside counts only if that file is not found by its own name, so
+    that nothing is read twice. A link that leads out of the folder, or nowhere, is a problem.
+    Names that start with a dot are passed over: they belong to programs, not to readers.
+
+    Args:
+        folder: path of the folder.
+        suffix: how the names of the files end, in small or capital letters.
+
+    Returns:
+        `Found`, with files and problems each in alphabetical order, the same on every machine.
+
+    Raises:
+        NotADirectoryError: if there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"there is no folder {str(folder)!r}")
+    root = folder.resolve()
+    files, links, problems, waiting = [], [], [], [folder]
+    while waiting:
+        place = waiting.pop()
+        try:
+            entries = [path for path in place.iterdir() if not path.name.startswith(".")]
+        except OSError as error:
+            problems.append((place, _reason(error)))
+            continue
+        for path in entries:
+            wanted = path.name.lower().endswith(suffix.lower())
+            try:
+                mode = path.lstat().st_mode
+                if stat.S_ISLNK(mode):
+                    target = path.resolve(strict=True)
+                    if not target.is_relative_to(root):
+                        problems.append((path, "a link that leads out of the folder"))
+                    elif wanted and target.is_file():
+                        links.append((path, target))
+                elif stat.S_ISDIR(mode):
+                    waiting.append(path)
+                elif wanted and stat.S_ISREG(mode):
+                    files.append(path)
+                elif wanted:
+                    problems.append((path, "neither a file nor a folder"))
+            except (FileNotFoundError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
+                problems.append((path, "a link that leads nowhere"))
+            except OSError as error:
+                problems.append((path, _reason(error)))
+    found = {path.resolve() for path in files}
+    for path, target in sorted(links):
+        if target not in found:
+            files.append(path)
+            found.add(target)
+    # By parts: "a/z.txt" before "a b/c.txt", as a file manager shows them.
+    files.sort(key=lambda path: path.parts)
+    problems.sort(key=lambda problem: problem[0].parts)
+    return Found(files, problems)
+
+
+def _reason(error):
+    return error.strerror or type(error).__name__
+
+
+def _read_folder(folder):
+    """The pairs of all files in a folder that can be read; warn of those that cannot."""
+    found = find_files(folder)
+    pairs, problems, num_files = [], list(found.problems), 0
+    for path in found.files:
+        try:
+            # A list: of a file that turns out bad in the middle, nothing is taken.
+            pairs += list(_read_pairs(_file_lines(path), path.name))
+            num_files += 1
+        except OSError as error:
+            problems.append((path, _reason(error)))
+        except ValueError as error:
+            problems.append((path, str(error)))
+    # repr: a name may hold a line break, or bytes that are no text
+    listed = "".join(f"\n  {str(path)!r}: {reason}" for path, reason in problems)
+    if num_files == 0:
+        raise ValueError(
+            f"the folder {str(folder)!r} has no *.txt file of source<TAB>target lines that can be "
+            f"read{':' if listed else ''}{listed}"
+        )
+    if problems:
+        warnings.warn(
+            f"{num_files} files of {str(folder)!r} were read, but not:{listed}", stacklevel=3
+        )
+    return pairs

@@ -110,6 +110,109 @@ def token_accuracy_by_position(hypotheses, references):
     return right / counts, counts
 
 
+def exact_match(hypotheses, references):
+    """The share of outputs that are right in every token.
+
+    Args:
+        hypotheses: list of token sequences.
+        references: list of as many token sequences, the right outputs.
+
+    Returns:
+        Float between 0 and 1.
+
+    Raises:
+        TypeError: if a sentence is a string.
+        ValueError: if there are no sentences, or the two lists differ in length.
+    """
+    hypotheses, references = _sentences(hypotheses, references)
+    same = [tuple(tokens) == tuple(wanted) for tokens, wanted in zip(hypotheses, references)]
+    return sum(same) / len(same)
+
+
+class _Words:
+    """Tokenizer for rouge-score, whose own one drops signs: the tokens are tokens already."""
+
+    def tokenize(self, text):
+        return text.split()
+
+
+def rouge_l(hypotheses, references):
+    """Mean ROUGE-L of summaries, computed by rouge-score.
+
+    With the longest common subsequence of a summary and its reference, precision is its share of
+    the summary's tokens and recall its share of the reference's; ROUGE-L is their harmonic mean.
+    The tokens are taken as they are.
+
+    Args:
+        hypotheses: list of token sequences.
+        references: list of as many token sequences, the right summaries.
+
+    Returns:
+        Float between 0 and 1.
+
+    Raises:
+        TypeError: if a sentence is a string.
+        ValueError: if there are no sentences, or the two lists differ in length.
+
+    Source: Lin 2004.
+    """
+    from rouge_score.rouge_scorer import RougeScorer
+
+    hypotheses, references = _sentences(hypotheses, references)
+    scorer = RougeScorer(["rougeL"], tokenizer=_Words())
+    scores = [
+        scorer.score(" ".join(wanted), " ".join(tokens))["rougeL"].fmeasure
+        for tokens, wanted in zip(hypotheses, references)
+    ]
+    return sum(scores) / len(scores)
+
+
+def evidence_accuracy(attention_weights, spans, evidence):
+    """How often the sentence that got most attention is the one that holds the answer.
+
+    The weights are summed over each sentence; the largest sum is the sentence found.
+
+    Args:
+        attention_weights: list of arrays (source tokens,), those of the step that writes the
+            answer. Weight outside all spans counts for none.
+        spans: list of as many lists of (start, end), the sentences among which to choose.
+        evidence: list of as many indices into the spans, the sentences that hold the answers.
+
+    Returns:
+        Float between 0 and 1.
+
+    Raises:
+        ValueError: if there are no texts, the lists differ in length, an array is not
+            one-dimensional, a span leaves its array, or an index its spans.
+    """
+    if not len(attention_weights) == len(spans) == len(evidence):
+        raise ValueError(
+            f"{len(attention_weights)} arrays of attention weights, {len(spans)} lists of spans, "
+            f"but {len(evidence)} sentences that hold the answer"
+        )
+    if len(evidence) == 0:
+        raise ValueError("there are no texts to score")
+    right = 0
+    for number, (weights, own, gold) in enumerate(zip(attention_weights, spans, evidence)):
+        weights = np.asarray(weights)
+        if weights.ndim != 1:
+            raise ValueError(
+                f"attention weights of text {number} have shape {weights.shape}; expected "
+                "(source tokens,), those of one step"
+            )
+        if not 0 <= gold < len(own):
+            raise ValueError(f"text {number} has {len(own)} sentences, but evidence {gold}")
+        for start, end in own:
+            if not 0 <= start < end <= len(weights):
+                raise ValueError(
+                    f"a sentence of text {number} spans {start} to {end}, but there are "
+                    f"{len(weights)} attention weights"
+                )
+        sums = [weights[start:end].sum() for start, end in own]
+        right += int(np.argmax(sums)) == gold
+    return right / len(evidence)
+
+
 def alignment_error_rate(attention_weights, alignments):
     """Compare attention weights with gold word alignments.
 

@@ -100,11 +100,11 @@ def _execute(project: Project, options: argparse.Namespace) -> int:
 
 
 def _parameter(text: str) -> tuple[str, object]:
-    """NAME=VALUE: a Python literal, an existing file (made absolute), or else a string."""
+    """NAME=VALUE: a Python literal, an existing path (made absolute), or else a string."""
     name, equals, value = text.partition("=")
     if not name.isidentifier() or not equals:
         raise TabbookError(f"--parameter '{text}' is not NAME=VALUE")
-    if Path(value).is_file():
+    if value and Path(value).exists():
         return name, str(Path(value).resolve())
     try:
         return name, ast.literal_eval(value)

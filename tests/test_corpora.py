@@ -1,11 +1,14 @@
 """Corpora: tokens, vocabularies, splits, batches, files, and the download."""
 
+import errno
 import functools
 import hashlib
 import http.server
 import importlib.util
 import io
+import os
 import re
+import sys
 import threading
 import unicodedata
 import zipfile
@@ -304,7 +307,7 @@ def test_bad_file(write, content, message):
 def test_bad_arguments(write, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no corpus .*nowhere.txt.*'fra-eng'"):
         corpora.load(tmp_path / "nowhere.txt")
-    with pytest.raises(ValueError, match="is a folder"):
+    with pytest.raises(ValueError, match=r"the folder '.*' has no \*\.txt file of source<TAB>"):
         corpora.load(tmp_path)
     with pytest.raises(ValueError, match="no pair of at most max_steps=2"):
         corpora.load(write(numbered(9)), max_steps=2)
@@ -314,6 +317,200 @@ def test_bad_arguments(write, tmp_path):
         corpora.load(max_steps=-1)
     with pytest.raises(ValueError, match=r"max_steps is 3, but the grammar's shortest"):
         corpora.load(max_steps=3)
+
+
+# Folders ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plant(tmp_path):
+    """A function that writes files below tmp_path/corpora and returns that folder."""
+
+    def plant(**contents):
+        folder = tmp_path / "corpora"
+        for name, content in contents.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return folder
+
+    return plant
+
+
+def names(folder, found):
+    return [path.relative_to(folder).as_posix() for path in found.files]
+
+
+def reasons(folder, found):
+    return {path.relative_to(folder).as_posix(): reason for path, reason in found.problems}
+
+
+def test_files_of_sub_folders_in_order(plant):
+    tree = ["z.txt", "b/2.txt", "b/10.txt", "b c/1.txt", "a.TXT", "a/b/c/d/deep.txt"]
+    others = ["notes.md", "txt", "b/.hidden.txt", ".git/x.txt"]
+    folder = plant(**dict.fromkeys([*tree, *others], ""))
+    expected = ["a/b/c/d/deep.txt", "a.TXT", "b/10.txt", "b/2.txt", "b c/1.txt", "z.txt"]
+    found = corpora.find_files(folder)
+    assert names(folder, found) == expected
+    assert found.problems == []
+    assert names(folder, corpora.find_files(str(folder), ".md")) == ["notes.md"]
+
+
+def test_odd_names(plant):
+    odd = [
+        "two words.txt",
+        "line\nbreak.txt",
+        "-rf.txt",
+        "été 日本.txt",
+        "*?[a].txt",
+        " .txt",
+        "%s{}.txt",
+    ]
+    folder = plant(**{f"{name[:-4]}/{name}": f"{i}\tx\n" for i, name in enumerate(odd)})
+    assert sorted(path.name for path in corpora.find_files(folder).files) == sorted(odd)
+    corpus = corpora.load(folder)
+    pairs = corpus.train + corpus.validation + corpus.test
+    assert {pair.source for pair in pairs} == {(str(i),) for i in range(len(odd))}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")
+def test_a_name_that_is_not_unicode(plant):
+    folder = plant(**{"good.txt": numbered(9)})
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_bytes(b"no tab")
+    with pytest.warns(UserWarning, match=r"'.*caf\\udce9\.txt': .* expected source<TAB>target"):
+        corpora.load(folder)
+
+
+def test_links_and_loops(plant, tmp_path):
+    folder = plant(**{"a/real.txt": "", "a/table.tsv": "", "a/.cache/hidden.txt": ""})
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("")
+    links = {
+        "again.txt": folder / "a" / "real.txt",
+        "table.txt": folder / "a" / "table.tsv",  # found under no other name ...
+        "table2.txt": folder / "a" / "table.tsv",  # ... and once
+        "same": folder / "a",
+        "a/up": folder,
+        "a/over": folder.parent,
+        "escape": outside,
+        "secret.txt": outside / "secret.txt",
+        "relative.txt": Path("../outside/secret.txt"),
+        "broken.txt": folder / "nowhere",
+        "self.txt": folder / "self.txt",
+        "ping": folder / "pong",
+        "pong": folder / "ping",
+    }
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    found = corpora.find_files(folder)
+    assert names(folder, found) == ["a/real.txt", "table.txt"]
+    out = dict.fromkeys(["a/over", "escape", "relative.txt", "secret.txt"], "out of the folder")
+    nowhere = dict.fromkeys(["broken.txt", "ping", "pong", "self.txt"], "nowhere|[Ll]oop|levels")
+    assert reasons(folder, found).keys() == out.keys() | nowhere.keys()
+    for name, reason in reasons(folder, found).items():
+        assert re.search((out | nowhere)[name], reason), (name, reason)
+
+
+def test_the_folder_itself_may_be_a_link(plant, tmp_path):
+    plant(**{"a/1.txt": ""})
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "corpora")
+    assert names(link, corpora.find_files(link)) == ["a/1.txt"]
+
+
+def test_what_is_not_a_file_is_not_opened(plant):
+    folder = plant(**{"good.txt": numbered(9)})
+    os.mkfifo(folder / "pipe.txt")  # opening it would wait for somebody to write
+    (folder / "folder.txt").mkdir()
+    found = corpora.find_files(folder)
+    assert names(folder, found) == ["good.txt"]
+    assert reasons(folder, found) == {"pipe.txt": "neither a file nor a folder"}
+
+
+def test_no_such_folder(plant):
+    folder = plant(**{"a.txt": ""})
+    for path in (folder / "nowhere", folder / "a.txt"):
+        with pytest.raises(NotADirectoryError, match=f"there is no folder '.*{path.name}'"):
+            corpora.find_files(path)
+
+
+def test_load_reads_a_folder_like_one_file(plant, write):
+    lines = numbered(60).splitlines(keepends=True)
+    parts = {"1.txt": lines[:20], "sub/3.txt": lines[40:], "sub/2.txt": lines[20:40]}
+    folder = plant(**{name: "".join(part) for name, part in parts.items()})
+    corpus = corpora.load(folder)
+    whole = corpora.load(write("".join(lines)))
+    assert corpus.name == "corpora"
+    for part in corpora.SPLITS:
+        assert getattr(corpus, part) == getattr(whole, part)
+    assert (
+        corpora.load(folder, num_pairs=30).train
+        == corpora.load(write("".join(lines)), num_pairs=30).train
+    )
+
+
+def test_a_pair_that_two_files_have_counts_once(plant):
+    folder = plant(**{"1.txt": numbered(9), "2.txt": "\ufeff" + numbered(12)})
+    corpus = corpora.load(folder)
+    assert sum(len(getattr(corpus, part)) for part in corpora.SPLITS) == 12
+
+
+def deny(monkeypatch, method, name):
+    """Let a method of Path fail for paths of that name, as it does without permission."""
+    original = getattr(Path, method)
+
+    def denied(self, *args, **kwargs):
+        if self.name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, method, denied)
+
+
+def test_unreadable_files_are_named_and_the_others_read(plant, monkeypatch):
+    folder = plant(
+        **{
+            "good.txt": numbered(9),
+            "a/also good.txt": numbered(12),
+            "a/latin 1.txt": numbered(3).encode() + b"caf\xe9\tcaf\xe9\n",
+            "a/empty.txt": "",
+            "b/no tabs.txt": "some text\n",
+            "private.txt": numbered(99),
+            "locked/1.txt": numbered(99),
+            "entry.txt": numbered(99),
+        }
+    )
+    (folder / "broken.txt").symlink_to("nowhere")
+    deny(monkeypatch, "open", "private.txt")
+    deny(monkeypatch, "iterdir", "locked")
+    deny(monkeypatch, "lstat", "entry.txt")
+    with pytest.warns(UserWarning) as caught:
+        corpus = corpora.load(folder)
+    (warning,) = caught
+    assert warning.filename == __file__
+    text = str(warning.message)
+    for name, reason in (
+        ("locked", "Permission denied"),
+        ("entry.txt", "Permission denied"),
+        ("broken.txt", "a link that leads nowhere"),
+        ("private.txt", "Permission denied"),
+        ("a/latin 1.txt", "line 4: byte 0xe9 at position 3 is not UTF-8"),
+        ("a/empty.txt", "is empty"),
+        ("b/no tabs.txt", "line 1: expected source<TAB>target"),
+    ):
+        assert re.search(f"{re.escape(name)}': .*{reason}", text), text
+    assert text.startswith("2 files of ")
+    assert len(text.splitlines()) == 8
+    assert sum(len(getattr(corpus, part)) for part in corpora.SPLITS) == 12
+
+
+def test_folder_without_a_readable_file(plant):
+    folder = plant(**{"1.txt": b"\xff", "2.txt": "no tab"})
+    with pytest.raises(ValueError, match=r"no \*.txt file .*(?s:.*1.txt': .*0xff.*2.txt': .*TAB)"):
+        corpora.load(folder)
+    with pytest.raises(ValueError, match="corpora has no pair of at most max_steps=2"):
+        corpora.load(plant(**{"1.txt": numbered(9), "2.txt": numbered(9)}), max_steps=2)
 
 
 # The download -----------------------------------------------------------------------------------

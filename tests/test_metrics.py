@@ -116,6 +116,8 @@ def test_alignment_error_rate_errors():
     "metric",
     [
         metrics.bleu,
+        metrics.exact_match,
+        metrics.rouge_l,
         metrics.token_accuracy_by_position,
         lambda hypotheses, references: metrics.bleu_by_length(hypotheses, references, []),
     ],
@@ -127,3 +129,53 @@ def test_sentences_are_checked(metric):
         metric(HYPOTHESES, REFERENCES[:1])
     with pytest.raises(TypeError, match=r"'le chat' is a string"):
         metric(["le chat"], [["le", "chat"]])
+
+
+def test_exact_match_by_hand():
+    references = [("a", "b"), ("a",), ("c", "d"), ("e",)]
+    hypotheses = [["a", "b"], ["a", "a"], ["d", "c"], []]
+    assert metrics.exact_match(hypotheses, references) == 0.25
+    assert metrics.exact_match(references, references) == 1
+
+
+def test_rouge_l_by_hand():
+    # Longest common subsequence a c e of 5 and 4 tokens: precision 3/5, recall 3/4.
+    assert metrics.rouge_l([list("abcde")], [list("ace:")]) == pytest.approx(2 * 3 / (5 + 4))
+    # A mean over the summaries, not over the tokens; the order counts; signs are tokens.
+    hypotheses, references = (
+        [["b", "a"], list("abcdef"), [":"]],
+        [["a", "b"], list("abcdef"), [":"]],
+    )
+    assert metrics.rouge_l(hypotheses, references) == pytest.approx((1 / 2 + 1 + 1) / 3)
+    assert metrics.rouge_l([[], ["3", ":", "1"]], [["a"], ["3", ":", "2"]]) == pytest.approx(1 / 3)
+
+
+def test_rouge_l_does_not_stem_or_change_case():
+    assert metrics.rouge_l([["Runs", "3-1"]], [["runs", "3", "1"]]) == 0
+
+
+def test_evidence_accuracy_by_hand():
+    spans = [(0, 2), (2, 5)]
+    weights = [
+        np.array([0.3, 0.3, 0.2, 0.1, 0.0, 0.1]),  # 0.6 to 0.3
+        np.array([0.4, 0.0, 0.2, 0.2, 0.2, 0.0]),  # one large weight, but a smaller sum
+        np.array([0.1, 0.0, 0.0, 0.0, 0.0, 0.9]),  # most behind all sentences counts for none
+    ]
+    assert metrics.evidence_accuracy(weights, [spans] * 3, [0, 1, 0]) == 1
+    assert metrics.evidence_accuracy(weights, [spans] * 3, [1, 1, 1]) == pytest.approx(1 / 3)
+
+
+def test_evidence_accuracy_errors():
+    weights = np.ones(3)
+    with pytest.raises(ValueError, match="1 arrays of attention weights, 2 lists of spans, but 1"):
+        metrics.evidence_accuracy([weights], [[(0, 1)]] * 2, [0])
+    with pytest.raises(ValueError, match="no texts"):
+        metrics.evidence_accuracy([], [], [])
+    with pytest.raises(
+        ValueError, match=r"text 0 have shape \(1, 3\); expected \(source tokens,\)"
+    ):
+        metrics.evidence_accuracy([weights[None]], [[(0, 1)]], [0])
+    with pytest.raises(ValueError, match="text 0 has 1 sentences, but evidence 1"):
+        metrics.evidence_accuracy([weights], [[(0, 1)]], [1])
+    with pytest.raises(ValueError, match="text 0 spans 2 to 4, but there are 3 attention weights"):
+        metrics.evidence_accuracy([weights], [[(0, 2), (2, 4)]], [0])

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from tabbook import execute
+from tabbook.__main__ import _parameter
 from tabbook.source import read
 
 
@@ -100,6 +101,14 @@ def test_parameters(executed):
     assert cells[injected[0]].source == f"CORPUS = {str(file)!r}\nN = 3"
     after = executed.files()
     assert {name for name in before if before[name] != after[name]} == set()
+
+
+def test_a_parameter_may_be_a_folder_or_empty(tmp_path, monkeypatch):
+    (tmp_path / "texts").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert _parameter("CORPUS=texts") == ("CORPUS", str(tmp_path / "texts"))
+    assert _parameter("CORPUS=text") == ("CORPUS", "text")
+    assert _parameter("CORPUS=") == ("CORPUS", "")
 
 
 @pytest.mark.parametrize(
