@@ -46,8 +46,15 @@ def _in_house_style(function):
     return draw
 
 
-def _to_numpy(array):
-    """Any framework's array as float64, whatever device or gradient it hangs on."""
+def to_numpy(array):
+    """Give an array of any shape as NumPy's float64, whatever device or gradient it hangs on.
+
+    Args:
+        array: of any framework, or what `numpy.asarray` takes.
+
+    Returns:
+        NumPy float64 array.
+    """
     if hasattr(array, "asnumpy"):  # mxnet.np.ndarray, which has a detach too
         array = array.asnumpy()
     elif hasattr(array, "detach"):  # torch.Tensor
@@ -95,7 +102,7 @@ def heatmaps(
     """
     import matplotlib.pyplot as plt
 
-    matrices = [_to_numpy(matrix) for matrix in matrices]
+    matrices = [to_numpy(matrix) for matrix in matrices]
     if not matrices:
         raise ValueError("there are no matrices to draw")
     for number, matrix in enumerate(matrices):
@@ -279,14 +286,14 @@ def check_attention(weights, source, target, alignment, titles):
             there are not as many titles as pictures.
     """
     if isinstance(weights, (list, tuple)):
-        weights = [_to_numpy(matrix) for matrix in weights]
+        weights = [to_numpy(matrix) for matrix in weights]
         shapes = {matrix.shape for matrix in weights}
         if len(shapes) > 1:
             raise ValueError(
                 f"attention weights have the shapes {sorted(shapes)}; expected one shape"
             )
         weights = np.array(weights)
-    weights = shown = _to_numpy(weights)
+    weights = shown = to_numpy(weights)
     if weights.ndim == 2:
         weights = weights[None]
     if weights.ndim != 3 or weights.size == 0:
@@ -306,13 +313,7 @@ def check_attention(weights, source, target, alignment, titles):
                 f"attention weights have shape {shown.shape}, but there are {' and '.join(known)} "
                 "tokens"
             )
-    alignment = [(int(i), int(j)) for i, j in alignment or ()]
-    for i, j in alignment:
-        if not (0 <= i < columns and 0 <= j < rows):
-            raise ValueError(
-                f"the alignment links source token {i} with target token {j}, but there are only "
-                f"{columns} and {rows}"
-            )
+    alignment = check_links(alignment, columns, rows)
     titles = [titles] if isinstance(titles, str) else titles
     if titles is not None and len(titles) != pictures:
         raise ValueError(
@@ -320,6 +321,31 @@ def check_attention(weights, source, target, alignment, titles):
             f"shape {shown.shape}"
         )
     return weights, alignment, titles
+
+
+def check_links(alignment, num_source, num_target, of=""):
+    """Check that gold links lie inside.
+
+    Args:
+        alignment: gold links, (source index, target index) each, or None.
+        num_source: number of source tokens.
+        num_target: number of target tokens.
+        of: string for the message, such as " of sentence 3".
+
+    Returns:
+        List of links, pairs of integers.
+
+    Raises:
+        ValueError: if a link lies outside.
+    """
+    links = [(int(i), int(j)) for i, j in alignment or ()]
+    for i, j in links:
+        if not (0 <= i < num_source and 0 <= j < num_target):
+            raise ValueError(
+                f"the alignment{of} links source token {i} with target token {j}, but there are "
+                f"only {num_source} and {num_target}"
+            )
+    return links
 
 
 def _frame(ax, i, j):
@@ -363,14 +389,14 @@ def lines(x, series, xlabel, ylabel, title=None, log_x=False, log_y=False, ylim=
     if not 1 <= len(series) <= len(COLORS):
         raise ValueError(f"there are {len(series)} series; expected 1 to {len(COLORS)}")
     if len(x) == 0 or not isinstance(x[0], str):
-        x = _to_numpy(x)
-    series = {label: _to_numpy(values) for label, values in series.items()}
+        x = to_numpy(x)
+    series = {label: to_numpy(values) for label, values in series.items()}
     for label, values in series.items():
         if values.shape != (len(x),):
             raise ValueError(f"{label!r} has shape {values.shape}, but there are {len(x)} points")
     figure, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
     if points is not None:
-        ax.scatter(*map(_to_numpy, points), s=30, color="0.45", label="data", zorder=3)
+        ax.scatter(*map(to_numpy, points), s=30, color="0.45", label="data", zorder=3)
     for number, (label, values) in enumerate(series.items()):
         ax.plot(
             x,

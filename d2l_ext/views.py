@@ -126,20 +126,15 @@ class AttentionView:
 
 def _section(number, sentence, xlabel, ylabel):
     """The table of a sentence, from which the page's script reads everything."""
-    weights = np.round(plots._to_numpy(sentence.weights), 3)
+    weights = np.round(plots.to_numpy(sentence.weights), 3)
     source, target = list(sentence.source), list(sentence.target)
     if weights.shape != (len(target), len(source)) or weights.size == 0:
         raise ValueError(
             f"attention weights of sentence {number} have shape {weights.shape}, but there are "
             f"{len(target)} target and {len(source)} source tokens"
         )
-    gold = {(int(i), int(j)) for i, j in sentence.alignment or ()}
-    for i, j in gold:
-        if not (0 <= i < len(source) and 0 <= j < len(target)):
-            raise ValueError(
-                f"the alignment of sentence {number} links source token {i} with target token "
-                f"{j}, but there are only {len(source)} and {len(target)}"
-            )
+    of = f" of sentence {number}"
+    gold = set(plots.check_links(sentence.alignment, len(source), len(target), of))
     rows = [
         f'<tr><th scope="row">{html.escape(token)}</th>'
         + "".join(_cell(weight, (i, j) in gold) for i, weight in enumerate(weights[j]))

@@ -66,6 +66,11 @@ PAIRS = list(itertools.combinations(COMPUTED_BY, 2))
 LR, GRAD_CLIP, NUM_STEPS = 0.005, 1.0, 100
 # Weights of standard deviation 1 saturate so many units that rounding alone can turn training.
 SCALE = 0.5
+WEIGHTS_AFTER = {
+    1: "weights after 1 step",
+    10: "weights after 10 steps",
+    100: "weights after 100 steps",
+}
 BOUNDS = {
     "logits": 1e-5,
     "attention weights": 1e-5,
@@ -99,8 +104,8 @@ def computed_by_framework(framework, kind):
     train_step, evaluate = d2l.make_steps(model, LR, GRAD_CLIP, NUM_STEPS, seed=0)
     for step in range(1, NUM_STEPS + 1):
         train_step(batch)
-        if step in (1, 10, 100):
-            found[f"weights after {step} step{'s' * (step > 1)}"] = d2l.get_weights(model)
+        if step in WEIGHTS_AFTER:
+            found[WEIGHTS_AFTER[step]] = d2l.get_weights(model)
     found["loss after 100 steps"] = float(evaluate(batch))
     return found
 
@@ -125,8 +130,8 @@ def computed_by_reference(kind):
     found["gradients"] = reference.gradients(weights, batch)
     steps = reference.train(weights, batch, NUM_STEPS, LR, GRAD_CLIP)
     for step, trained in enumerate(steps, start=1):
-        if step in (1, 10, 100):
-            found[f"weights after {step} step{'s' * (step > 1)}"] = trained
+        if step in WEIGHTS_AFTER:
+            found[WEIGHTS_AFTER[step]] = trained
     found["loss after 100 steps"] = reference.batch_loss(trained, batch)
     return found
 
