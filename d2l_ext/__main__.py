@@ -164,7 +164,32 @@ def _parser():
         "--kind",
         choices=weights.KINDS,
         default="attention",
-        help="the decoder (default: %(default)s)",
+        help="the decoder: without attention, Bahdanau's or Luong's (default: %(default)s)",
+    )
+    luong = train.add_argument_group("options of --kind global")
+    luong.add_argument(
+        "--score",
+        choices=weights.SCORES,
+        default="general",
+        help="how a state is compared with the source's (default: %(default)s)",
+    )
+    luong.add_argument(
+        "--input-feeding",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether a step is fed the attentional vector before it (default: it is)",
+    )
+    luong.add_argument(
+        "--local",
+        choices=weights.ALIGNMENTS,
+        help="look at a window of the source (default: at all of it)",
+    )
+    luong.add_argument(
+        "--window",
+        type=_count,
+        default=10,
+        metavar="N",
+        help="states on either side that --local sees (default: %(default)s)",
     )
 
     translate = commands.add_parser(
@@ -291,14 +316,14 @@ def _train(options):
 
 def _new_model(d2l, corpus, options):
     """A model that has not learned anything yet."""
-    sizes = (options.embed_size, options.num_hiddens, options.num_layers, options.dropout)
-    attends = options.kind == "attention"
-    Decoder = d2l.Seq2SeqAttentionDecoder if attends else d2l.Seq2SeqDecoder
-    model = d2l.Seq2Seq(
-        d2l.Seq2SeqEncoder(len(corpus.src_vocab), *sizes, bidirectional=options.bidirectional),
-        Decoder(len(corpus.tgt_vocab), *sizes),
-    )
-    d2l.set_weights(model, _first_weights(d2l.get_config(model), options.seed))
+    config = {
+        "src_vocab_size": len(corpus.src_vocab),
+        "tgt_vocab_size": len(corpus.tgt_vocab),
+    }
+    for key in (*weights.CONFIG_KEYS, *weights.OPTIONS[options.kind]):
+        config.setdefault(key, getattr(options, key, None))
+    model = d2l.new_model(config)
+    d2l.set_weights(model, _first_weights(config, options.seed))
     return model
 
 
@@ -354,7 +379,7 @@ def _translate(options):
             raise ValueError(f"--show-attention {picture}: its name must end in .html or .png")
         _check_folder(picture)
     _, config, _, _ = weights.load(options.model)
-    if picture is not None and config["kind"] != "attention":
+    if picture is not None and config["kind"] == "plain":
         raise ValueError(
             f"{options.model} holds a {config['kind']} model, which has no attention to show; "
             "train one with --kind attention"
@@ -421,10 +446,11 @@ def _show_attention(results, path):
 def _info(options):
     arrays, config, src_vocab, tgt_vocab = weights.load(options.model)
     encoder = "bidirectional" if config["bidirectional"] else "unidirectional"
+    options = [f"{key} {config[key]}" for key in weights.OPTIONS[config["kind"]]]
     facts = {
         "file": f"{options.model}, {_size(options.model)}, "
         f"format version {weights.FORMAT_VERSION}",
-        "model": f"{config['kind']} decoder, {encoder} encoder",
+        "model": ", ".join([f"{config['kind']} decoder", *options, f"{encoder} encoder"]),
         "sizes": f"embeddings {config['embed_size']}, hiddens {config['num_hiddens']}, "
         f"layers {config['num_layers']}, dropout {config['dropout']:g}",
         "parameters": f"{sum(array.size for array in arrays.values()):,}",

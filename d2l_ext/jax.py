@@ -33,11 +33,14 @@ __all__ = [
     "DotProductAttention",
     "EpochRecord",
     "GRUCell",
+    "GlobalAttention",
     "LazyLinear",
+    "LocalAttention",
     "Seq2Seq",
     "Seq2SeqAttentionDecoder",
     "Seq2SeqDecoder",
     "Seq2SeqEncoder",
+    "Seq2SeqGlobalDecoder",
     "Translation",
     "beam_search",
     "decode_step",
@@ -51,6 +54,7 @@ __all__ = [
     "masked_softmax",
     "mean_loss",
     "named_weights",
+    "new_model",
     "read_back",
     "read_sentences",
     "round_up",
@@ -824,15 +828,27 @@ def teacher_forcing(model, src, src_valid_len, tgt_in):
     return to_numpy(logits), weights
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The interface", cell 5b252d091769
+# From notebooks/05_bahdanau_decoder.md, section "The interface", cell 90d6f76b13d5
 class AttentionDecoder(nnx.Module):
     """A decoder that looks back at the source: the base class.
 
     A subclass defines `init_state(enc_outputs, enc_valid_lens)`, which
     returns the first state, and a call with (X, state), which returns logits
     (batch, steps, vocabulary), the next state and the attention weights
-    (batch, steps, source steps).
+    (batch, steps, source steps). For the file of a model it has a `kind`,
+    `options` and `own_weights`.
     """
+
+    kind = None  # its name in a file
+
+    @property
+    def options(self):
+        """Return what the constructor took beyond the sizes, as a dict."""
+        return {}
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        raise NotImplementedError
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first state from what the encoder returned."""
@@ -843,7 +859,7 @@ class AttentionDecoder(nnx.Module):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 7c52d1eeb5af
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 1e10b0238e57
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -865,6 +881,8 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
     Source: Bahdanau et al. 2015, section 3.1 and appendix A.2.
     """
 
+    kind = "attention"
+
     def __init__(
         self,
         vocab_size,
@@ -880,6 +898,14 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         self.cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         self.dense = nnx.Linear(num_hiddens, vocab_size, rngs=rngs)
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        return {
+            "attention.w_q": self.attention.W_q.kernel,
+            "attention.w_k": self.attention.W_k.kernel,
+            "attention.w_v": self.attention.w_v.kernel,
+        }
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first state from what the encoder returned."""
@@ -1175,13 +1201,13 @@ def translate(model, sentences, beam_size=1, max_steps=None):
     return results
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 9ff2843c1f93
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell eaf16ba3085e
 def get_config(model):
     """Return the sizes from which a model can be built again, as a dict."""
     encoder, decoder = model.encoder, model.decoder
     attends = isinstance(decoder, AttentionDecoder)
     return dict(
-        kind="attention" if attends else "plain",
+        kind=decoder.kind if attends else "plain",
         src_vocab_size=encoder.embedding.num_embeddings,
         tgt_vocab_size=decoder.embedding.num_embeddings,
         embed_size=encoder.embedding.features,
@@ -1189,10 +1215,11 @@ def get_config(model):
         num_layers=len(encoder.cells),
         dropout=decoder.dropout.rate,
         bidirectional=encoder.bidirectional,
+        **(decoder.options if attends else {}),
     )
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell e23aa4cc6fb8
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell f2a4e4bc8d68
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -1216,9 +1243,8 @@ def named_weights(model):
                 f"{prefix.format(i)}.b_h": cell.W_h.bias,
             }
     if isinstance(decoder, AttentionDecoder):
-        for name in "W_q", "W_k", "w_v":
-            layer = getattr(decoder.attention, name)
-            named[f"decoder.attention.{name.lower()}"] = layer.kernel
+        for name, weight in decoder.own_weights().items():
+            named[f"decoder.{name}"] = weight
     return named
 
 
@@ -1251,7 +1277,7 @@ def set_weights(model, weights):
         weight[...] = jnp.array(weights[name])
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell affeee0fd23b
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 9a3304374403
 def save_model(model, path):
     """Write a model into a file that every framework can read.
 
@@ -1273,6 +1299,33 @@ def save_model(model, path):
     )
 
 
+def new_model(config):
+    """Build an untrained model.
+
+    Args:
+        config: dict, as `get_config` returns it.
+
+    Returns:
+        A `Seq2Seq` without vocabularies.
+
+    Raises:
+        ValueError: if a key is missing or unknown, or a value is not allowed.
+    """
+    exchange.expected_shapes(config)  # complains if something is wrong
+    decoders = {D.kind: D for D in AttentionDecoder.__subclasses__()}
+    decoders["plain"] = Seq2SeqDecoder
+    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
+    options = {name: config[name] for name in exchange.OPTIONS[config["kind"]]}
+    return Seq2Seq(
+        Seq2SeqEncoder(
+            config["src_vocab_size"],
+            *sizes,
+            bidirectional=config["bidirectional"],
+        ),
+        decoders[config["kind"]](config["tgt_vocab_size"], *sizes, **options),
+    )
+
+
 def load_model(path):
     """Read a model from a file that `save_model` of any framework wrote.
 
@@ -1287,20 +1340,25 @@ def load_model(path):
             its weights do not fit its configuration.
     """
     arrays, config, src_vocab, tgt_vocab = exchange.load(path)
-    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
-    attends = config["kind"] == "attention"
-    Decoder = Seq2SeqAttentionDecoder if attends else Seq2SeqDecoder
-    model = Seq2Seq(
-        Seq2SeqEncoder(
-            config["src_vocab_size"],
-            *sizes,
-            bidirectional=config["bidirectional"],
-        ),
-        Decoder(config["tgt_vocab_size"], *sizes),
-    )
+    model = new_model(config)
     set_weights(model, arrays)
     model.src_vocab, model.tgt_vocab = src_vocab, tgt_vocab
     return model
+
+
+# From notebooks/07_global_attention.md, section "Global attention", cell 203f51d0a9dd
+class GlobalAttention(Attention):
+    """To be ported."""
+
+
+# From notebooks/07_global_attention.md, section "Local attention", cell 250c8db56089
+class LocalAttention(GlobalAttention):
+    """To be ported."""
+
+
+# From notebooks/07_global_attention.md, section "The decoder", cell 50fe0f52b218
+class Seq2SeqGlobalDecoder(AttentionDecoder):
+    """To be ported."""
 
 
 __getattr__ = compat.fall_through("jax")

@@ -31,10 +31,13 @@ __all__ = [
     "DotProductAttention",
     "EpochRecord",
     "GRUCell",
+    "GlobalAttention",
+    "LocalAttention",
     "Seq2Seq",
     "Seq2SeqAttentionDecoder",
     "Seq2SeqDecoder",
     "Seq2SeqEncoder",
+    "Seq2SeqGlobalDecoder",
     "Translation",
     "beam_search",
     "compiled_attend",
@@ -49,6 +52,7 @@ __all__ = [
     "masked_softmax",
     "mean_loss",
     "named_weights",
+    "new_model",
     "oriented",
     "read_back",
     "read_sentences",
@@ -749,15 +753,27 @@ def teacher_forcing(model, src, src_valid_len, tgt_in):
     return logits.asnumpy(), None if weights is None else weights.asnumpy()
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The interface", cell df88991dccee
+# From notebooks/05_bahdanau_decoder.md, section "The interface", cell 3e86ef34266e
 class AttentionDecoder(nn.Block):
     """A decoder that looks back at the source: the base class.
 
     A subclass defines `init_state(enc_outputs, enc_valid_lens)`, which
     returns the first state, and a call with (X, state), which returns logits
     (batch, steps, vocabulary), the next state and the attention weights
-    (batch, steps, source steps).
+    (batch, steps, source steps). For the file of a model it has a `kind`,
+    `options` and `own_weights`.
     """
+
+    kind = None  # its name in a file
+
+    @property
+    def options(self):
+        """Return what the constructor took beyond the sizes, as a dict."""
+        return {}
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        raise NotImplementedError
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first state from what the encoder returned."""
@@ -768,7 +784,7 @@ class AttentionDecoder(nn.Block):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 1e3f147a1cd1
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 8610baedbdc8
 @functools.lru_cache(maxsize=8)
 def compiled_attend(attention):
     """Return `attention.attend` as a block: Gluon compiles blocks only.
@@ -812,6 +828,8 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
     Source: Bahdanau et al. 2015, section 3.1 and appendix A.2.
     """
 
+    kind = "attention"
+
     def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0):
         super().__init__()
         self.attention = AdditiveAttention(num_hiddens, dropout)
@@ -821,6 +839,14 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Dense(vocab_size, flatten=False)
         self.initialize(init.Xavier(), force_reinit=True)
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        return {
+            "attention.w_q": self.attention.W_q.weight,
+            "attention.w_k": self.attention.W_k.weight,
+            "attention.w_v": self.attention.w_v.weight,
+        }
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first state from what the encoder returned."""
@@ -1100,13 +1126,14 @@ def translate(model, sentences, beam_size=1, max_steps=None):
     return results
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 00e4a4a151cd
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell a8d082652055
 def get_config(model):
     """Return the sizes from which a model can be built again, as a dict."""
     encoder, decoder = model.encoder, model.decoder
+    attends = isinstance(decoder, AttentionDecoder)
     src_vocab_size, embed_size = encoder.embedding.weight.shape
     return {
-        "kind": ("attention" if isinstance(decoder, AttentionDecoder) else "plain"),
+        "kind": decoder.kind if attends else "plain",
         "src_vocab_size": src_vocab_size,
         "tgt_vocab_size": decoder.embedding.weight.shape[0],
         "embed_size": embed_size,
@@ -1114,10 +1141,11 @@ def get_config(model):
         "num_layers": len(decoder.cells),
         "dropout": decoder.dropout._rate,
         "bidirectional": encoder.bidirectional,
+        **(decoder.options if attends else {}),
     }
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 29530293720e
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 0d0fc84c1131
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -1161,9 +1189,8 @@ def named_weights(model):
             cell.W_h.bias,
         )
     if isinstance(decoder, AttentionDecoder):
-        attention = decoder.attention
-        for name in ("W_q", "W_k", "w_v"):
-            named[f"decoder.attention.{name.lower()}"] = getattr(attention, name).weight
+        for name, weight in decoder.own_weights().items():
+            named[f"decoder.{name}"] = weight
     return named
 
 
@@ -1204,7 +1231,7 @@ def set_weights(model, weights):
         weight.set_data(from_numpy(oriented(name, weights[name])))
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell affeee0fd23b
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 9a3304374403
 def save_model(model, path):
     """Write a model into a file that every framework can read.
 
@@ -1226,6 +1253,33 @@ def save_model(model, path):
     )
 
 
+def new_model(config):
+    """Build an untrained model.
+
+    Args:
+        config: dict, as `get_config` returns it.
+
+    Returns:
+        A `Seq2Seq` without vocabularies.
+
+    Raises:
+        ValueError: if a key is missing or unknown, or a value is not allowed.
+    """
+    exchange.expected_shapes(config)  # complains if something is wrong
+    decoders = {D.kind: D for D in AttentionDecoder.__subclasses__()}
+    decoders["plain"] = Seq2SeqDecoder
+    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
+    options = {name: config[name] for name in exchange.OPTIONS[config["kind"]]}
+    return Seq2Seq(
+        Seq2SeqEncoder(
+            config["src_vocab_size"],
+            *sizes,
+            bidirectional=config["bidirectional"],
+        ),
+        decoders[config["kind"]](config["tgt_vocab_size"], *sizes, **options),
+    )
+
+
 def load_model(path):
     """Read a model from a file that `save_model` of any framework wrote.
 
@@ -1240,20 +1294,25 @@ def load_model(path):
             its weights do not fit its configuration.
     """
     arrays, config, src_vocab, tgt_vocab = exchange.load(path)
-    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
-    attends = config["kind"] == "attention"
-    Decoder = Seq2SeqAttentionDecoder if attends else Seq2SeqDecoder
-    model = Seq2Seq(
-        Seq2SeqEncoder(
-            config["src_vocab_size"],
-            *sizes,
-            bidirectional=config["bidirectional"],
-        ),
-        Decoder(config["tgt_vocab_size"], *sizes),
-    )
+    model = new_model(config)
     set_weights(model, arrays)
     model.src_vocab, model.tgt_vocab = src_vocab, tgt_vocab
     return model
+
+
+# From notebooks/07_global_attention.md, section "Global attention", cell 513bde4ea7de
+class GlobalAttention(Attention):
+    """To be ported."""
+
+
+# From notebooks/07_global_attention.md, section "Local attention", cell 12fbdb4c797f
+class LocalAttention(GlobalAttention):
+    """To be ported."""
+
+
+# From notebooks/07_global_attention.md, section "The decoder", cell 519582cfa118
+class Seq2SeqGlobalDecoder(AttentionDecoder):
+    """To be ported."""
 
 
 __getattr__ = compat.fall_through("mxnet")

@@ -30,10 +30,13 @@ __all__ = [
     "DotProductAttention",
     "EpochRecord",
     "GRUCell",
+    "GlobalAttention",
+    "LocalAttention",
     "Seq2Seq",
     "Seq2SeqAttentionDecoder",
     "Seq2SeqDecoder",
     "Seq2SeqEncoder",
+    "Seq2SeqGlobalDecoder",
     "Translation",
     "beam_search",
     "decode",
@@ -48,6 +51,7 @@ __all__ = [
     "masked_softmax",
     "mean_loss",
     "named_weights",
+    "new_model",
     "read_back",
     "read_sentences",
     "save_model",
@@ -721,15 +725,27 @@ def teacher_forcing(model, src, src_valid_len, tgt_in):
     )
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The interface", cell 19c647a2a2c9
+# From notebooks/05_bahdanau_decoder.md, section "The interface", cell ee5c06a4f8bc
 class AttentionDecoder(keras.layers.Layer):
     """A decoder that looks back at the source: the base class.
 
     A subclass defines `init_state(enc_outputs, enc_valid_lens)`, which
     returns the first state, and a call with (X, state), which returns logits
     (batch, steps, vocabulary), the next state and the attention weights
-    (batch, steps, source steps).
+    (batch, steps, source steps). For the file of a model it has a `kind`,
+    `options` and `own_weights`.
     """
+
+    kind = None  # its name in a file
+
+    @property
+    def options(self):
+        """Return what the constructor took beyond the sizes, as a dict."""
+        return {}
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        raise NotImplementedError
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first state from what the encoder returned."""
@@ -740,7 +756,7 @@ class AttentionDecoder(keras.layers.Layer):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 040661cc08f8
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 230264d9fbd0
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -760,6 +776,8 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
     Source: Bahdanau et al. 2015, section 3.1 and appendix A.2.
     """
 
+    kind = "attention"
+
     def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0):
         super().__init__()
         self.attention = AdditiveAttention(num_hiddens, dropout)
@@ -770,6 +788,14 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         self.dropout = keras.layers.Dropout(dropout)
         self.dense = keras.layers.Dense(vocab_size)
         self.built = True
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        return {
+            "attention.w_q": self.attention.W_q.kernel,
+            "attention.w_k": self.attention.W_k.kernel,
+            "attention.w_v": self.attention.w_v.kernel,
+        }
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first state from what the encoder returned."""
@@ -1049,13 +1075,13 @@ def translate(model, sentences, beam_size=1, max_steps=None):
     return results
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell bde9489270f5
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 65000b2b50d9
 def get_config(model):
     """Return the sizes from which a model can be built again, as a dict."""
     encoder, decoder = model.encoder, model.decoder
     attends = isinstance(decoder, AttentionDecoder)
     return dict(
-        kind="attention" if attends else "plain",
+        kind=decoder.kind if attends else "plain",
         src_vocab_size=encoder.embedding.input_dim,
         tgt_vocab_size=decoder.embedding.input_dim,
         embed_size=encoder.embedding.output_dim,
@@ -1063,10 +1089,11 @@ def get_config(model):
         num_layers=len(encoder.cells),
         dropout=decoder.dropout.rate,
         bidirectional=encoder.bidirectional,
+        **(decoder.options if attends else {}),
     )
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 4f52de80c751
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 62d309480fe6
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -1086,8 +1113,8 @@ def named_weights(model):
                 named[f"{prefix.format(i)}.w_{part}"] = dense.kernel
                 named[f"{prefix.format(i)}.b_{part}"] = dense.bias
     if isinstance(decoder, AttentionDecoder):
-        for part in ("W_q", "W_k", "w_v"):
-            named[f"decoder.attention.{part.lower()}"] = getattr(decoder.attention, part).kernel
+        for name, weight in decoder.own_weights().items():
+            named[f"decoder.{name}"] = weight
     return named
 
 
@@ -1120,7 +1147,7 @@ def set_weights(model, weights):
         weight.assign(weights[name])
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell affeee0fd23b
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 9a3304374403
 def save_model(model, path):
     """Write a model into a file that every framework can read.
 
@@ -1142,6 +1169,33 @@ def save_model(model, path):
     )
 
 
+def new_model(config):
+    """Build an untrained model.
+
+    Args:
+        config: dict, as `get_config` returns it.
+
+    Returns:
+        A `Seq2Seq` without vocabularies.
+
+    Raises:
+        ValueError: if a key is missing or unknown, or a value is not allowed.
+    """
+    exchange.expected_shapes(config)  # complains if something is wrong
+    decoders = {D.kind: D for D in AttentionDecoder.__subclasses__()}
+    decoders["plain"] = Seq2SeqDecoder
+    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
+    options = {name: config[name] for name in exchange.OPTIONS[config["kind"]]}
+    return Seq2Seq(
+        Seq2SeqEncoder(
+            config["src_vocab_size"],
+            *sizes,
+            bidirectional=config["bidirectional"],
+        ),
+        decoders[config["kind"]](config["tgt_vocab_size"], *sizes, **options),
+    )
+
+
 def load_model(path):
     """Read a model from a file that `save_model` of any framework wrote.
 
@@ -1156,20 +1210,25 @@ def load_model(path):
             its weights do not fit its configuration.
     """
     arrays, config, src_vocab, tgt_vocab = exchange.load(path)
-    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
-    attends = config["kind"] == "attention"
-    Decoder = Seq2SeqAttentionDecoder if attends else Seq2SeqDecoder
-    model = Seq2Seq(
-        Seq2SeqEncoder(
-            config["src_vocab_size"],
-            *sizes,
-            bidirectional=config["bidirectional"],
-        ),
-        Decoder(config["tgt_vocab_size"], *sizes),
-    )
+    model = new_model(config)
     set_weights(model, arrays)
     model.src_vocab, model.tgt_vocab = src_vocab, tgt_vocab
     return model
+
+
+# From notebooks/07_global_attention.md, section "Global attention", cell 212dde7739d8
+class GlobalAttention(Attention):
+    """To be ported."""
+
+
+# From notebooks/07_global_attention.md, section "Local attention", cell f228626871e6
+class LocalAttention(GlobalAttention):
+    """To be ported."""
+
+
+# From notebooks/07_global_attention.md, section "The decoder", cell eb172bc41440
+class Seq2SeqGlobalDecoder(AttentionDecoder):
+    """To be ported."""
 
 
 __getattr__ = compat.fall_through("tensorflow")

@@ -32,11 +32,14 @@ __all__ = [
     "DotProductAttention",
     "EpochRecord",
     "GRUCell",
+    "GlobalAttention",
     "LazyLinear",
+    "LocalAttention",
     "Seq2Seq",
     "Seq2SeqAttentionDecoder",
     "Seq2SeqDecoder",
     "Seq2SeqEncoder",
+    "Seq2SeqGlobalDecoder",
     "Translation",
     "beam_search",
     "decode_step",
@@ -51,6 +54,7 @@ __all__ = [
     "masked_softmax",
     "mean_loss",
     "named_weights",
+    "new_model",
     "oriented",
     "read_back",
     "read_sentences",
@@ -724,15 +728,27 @@ def teacher_forcing(model, src, src_valid_len, tgt_in):
     return to_numpy(logits), None if weights is None else to_numpy(weights)
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The interface", cell dd2cd7e44a65
+# From notebooks/05_bahdanau_decoder.md, section "The interface", cell 7689c3d422d5
 class AttentionDecoder(nn.Module):
     """A decoder that looks back at the source: the base class.
 
     A subclass defines `init_state(enc_outputs, enc_valid_lens)`, which
     returns the first state, and a call with (X, state), which returns logits
     (batch, steps, vocabulary), the next state and the attention weights
-    (batch, steps, source steps).
+    (batch, steps, source steps). For the file of a model it has a `kind`,
+    `options` and `own_weights`.
     """
+
+    kind = None  # its name in a file
+
+    @property
+    def options(self):
+        """Return what the constructor took beyond the sizes, as a dict."""
+        return {}
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        raise NotImplementedError
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first state from what the encoder returned."""
@@ -743,7 +759,7 @@ class AttentionDecoder(nn.Module):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 81c3aa49177c
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 7644fe8acc35
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -763,6 +779,8 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
     Source: Bahdanau et al. 2015, section 3.1 and appendix A.2.
     """
 
+    kind = "attention"
+
     def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0):
         super().__init__()
         self.attention = AdditiveAttention(num_hiddens, dropout)
@@ -770,6 +788,14 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         self.cells = nn.ModuleList(GRUCell(num_hiddens) for _ in range(num_layers))
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.LazyLinear(vocab_size)
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        return {
+            "attention.w_q": self.attention.W_q.weight,
+            "attention.w_k": self.attention.W_k.weight,
+            "attention.w_v": self.attention.w_v.weight,
+        }
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first state from what the encoder returned."""
@@ -1048,13 +1074,13 @@ def translate(model, sentences, beam_size=1, max_steps=None):
     return results
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 7e898759ddae
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 68d73b0a3ce8
 def get_config(model):
     """Return the sizes from which a model can be built again, as a dict."""
     encoder, decoder = model.encoder, model.decoder
     attends = isinstance(decoder, AttentionDecoder)
     return dict(
-        kind="attention" if attends else "plain",
+        kind=decoder.kind if attends else "plain",
         src_vocab_size=encoder.embedding.num_embeddings,
         tgt_vocab_size=decoder.embedding.num_embeddings,
         embed_size=encoder.embedding.embedding_dim,
@@ -1062,10 +1088,11 @@ def get_config(model):
         num_layers=encoder.rnn.num_layers,
         dropout=decoder.dropout.p,
         bidirectional=encoder.bidirectional,
+        **(decoder.options if attends else {}),
     )
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell df694fe5d7c8
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell a919eb74fec6
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -1089,9 +1116,8 @@ def named_weights(model):
         if encoder.bidirectional:
             named[f"encoder.init.{i}.w"] = encoder.W_s[i].weight
     if isinstance(decoder, AttentionDecoder):
-        for name in "W_q", "W_k", "w_v":
-            layer = getattr(decoder.attention, name)
-            named[f"decoder.attention.{name.lower()}"] = layer.weight
+        for name, weight in decoder.own_weights().items():
+            named[f"decoder.{name}"] = weight
     return named
 
 
@@ -1133,7 +1159,7 @@ def set_weights(model, weights):
             weight.copy_(torch.as_tensor(oriented(name, weights[name])))
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell affeee0fd23b
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 9a3304374403
 def save_model(model, path):
     """Write a model into a file that every framework can read.
 
@@ -1155,6 +1181,33 @@ def save_model(model, path):
     )
 
 
+def new_model(config):
+    """Build an untrained model.
+
+    Args:
+        config: dict, as `get_config` returns it.
+
+    Returns:
+        A `Seq2Seq` without vocabularies.
+
+    Raises:
+        ValueError: if a key is missing or unknown, or a value is not allowed.
+    """
+    exchange.expected_shapes(config)  # complains if something is wrong
+    decoders = {D.kind: D for D in AttentionDecoder.__subclasses__()}
+    decoders["plain"] = Seq2SeqDecoder
+    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
+    options = {name: config[name] for name in exchange.OPTIONS[config["kind"]]}
+    return Seq2Seq(
+        Seq2SeqEncoder(
+            config["src_vocab_size"],
+            *sizes,
+            bidirectional=config["bidirectional"],
+        ),
+        decoders[config["kind"]](config["tgt_vocab_size"], *sizes, **options),
+    )
+
+
 def load_model(path):
     """Read a model from a file that `save_model` of any framework wrote.
 
@@ -1169,20 +1222,299 @@ def load_model(path):
             its weights do not fit its configuration.
     """
     arrays, config, src_vocab, tgt_vocab = exchange.load(path)
-    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
-    attends = config["kind"] == "attention"
-    Decoder = Seq2SeqAttentionDecoder if attends else Seq2SeqDecoder
-    model = Seq2Seq(
-        Seq2SeqEncoder(
-            config["src_vocab_size"],
-            *sizes,
-            bidirectional=config["bidirectional"],
-        ),
-        Decoder(config["tgt_vocab_size"], *sizes),
-    )
+    model = new_model(config)
     set_weights(model, arrays)
     model.src_vocab, model.tgt_vocab = src_vocab, tgt_vocab
     return model
+
+
+# From notebooks/07_global_attention.md, section "Global attention", cell ff115bf26ffa
+class GlobalAttention(Attention):
+    """Attention to all source states, by a score that one chooses.
+
+    Args:
+        num_hiddens: number of hidden units of the score "concat".
+        score: "dot", q · k; "general", q · W k; or "concat",
+            w_v · tanh(W_q q + W_k k).
+        dropout: probability with which training drops a weight.
+
+    Raises ValueError if there is no such score.
+
+    Source: Luong et al. 2015, section 3.1.
+    """
+
+    def __init__(self, num_hiddens, score="general", dropout=0):
+        super().__init__(dropout)
+        if score == "dot":
+            self.scorer = DotProductAttention(scaled=False)
+        elif score == "general":
+            self.scorer = BilinearAttention()
+        elif score == "concat":
+            self.scorer = AdditiveAttention(num_hiddens)
+        else:
+            raise ValueError(f"score is {score!r}; expected one of {exchange.SCORES}")
+
+    def project_keys(self, keys):
+        """Do the part of the score that needs the keys alone."""
+        return self.scorer.project_keys(keys)
+
+    def score(self, queries, projected_keys):
+        """Score (batch, queries, keys): how well they match."""
+        return self.scorer.score(queries, projected_keys)
+
+    def own_weights(self):
+        """Return the attention's weights by name."""
+        layers = {
+            name: getattr(self.scorer, name)
+            for name in ("W", "W_q", "W_k", "w_v")
+            if hasattr(self.scorer, name)
+        }
+        return {name.lower(): layer.weight for name, layer in layers.items()}
+
+
+# From notebooks/07_global_attention.md, section "Local attention", cell 3b4e127753e8
+class LocalAttention(GlobalAttention):
+    """Attention to a window of the source states around a center.
+
+    Args:
+        num_hiddens: number of hidden units of the predicted center, and of
+            the score "concat".
+        alignment: where the center p of a query q is. "monotonic": at the
+            number of the query's step, from 0. "predictive": at
+            S · sigmoid(v_p · tanh(W_p q)) in a sentence of S states; weights
+            fall off from there as a Gaussian of standard deviation
+            window / 2, so that a row sums to less than 1.
+        window: number of states on each side of the center, 1 or more.
+        score: "dot", "general" or "concat", as for `GlobalAttention`.
+        dropout: probability with which training drops a weight.
+
+    States outside the window, or behind the valid lengths, get weight 0; if
+    the window holds no state, all weights and the output are 0.
+
+    Raises ValueError if there is no such alignment, score or window.
+
+    Source: Luong et al. 2015, section 3.2.
+    """
+
+    def __init__(
+        self,
+        num_hiddens,
+        alignment="predictive",
+        window=10,
+        score="general",
+        dropout=0,
+    ):
+        super().__init__(num_hiddens, score, dropout)
+        if alignment not in exchange.ALIGNMENTS:
+            raise ValueError(f"alignment is {alignment!r}; expected one of {exchange.ALIGNMENTS}")
+        if window < 1:
+            raise ValueError(f"window is {window}; expected 1 or more")
+        self.alignment, self.window = alignment, window
+        if alignment == "predictive":
+            self.W_p = LazyLinear(num_hiddens)
+            self.v_p = LazyLinear(1)
+
+    def centers(self, queries, valid_lens, first_step=0):
+        """Say around which state each query looks.
+
+        Args:
+            queries: (batch, queries, query size).
+            valid_lens: (batch, 1 or queries) integers.
+            first_step: number of the first query's step: an integer, or
+                (batch,) integers.
+
+        Returns:
+            Centers p (batch, queries), of the queries' type.
+        """
+        if self.alignment == "predictive":
+            p = self.v_p(torch.tanh(self.W_p(queries))).squeeze(-1)
+            return valid_lens * torch.sigmoid(p)
+        first = torch.as_tensor(first_step, device=queries.device)
+        steps = torch.arange(queries.shape[1], device=queries.device)
+        p = first.reshape(-1, 1) + steps
+        return p.expand(queries.shape[:2]).to(queries.dtype)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
+        """Attend to windows of keys that have been projected already.
+
+        Args:
+            queries: (batch, queries, query size).
+            projected_keys: what project_keys returned.
+            values: (batch, keys, value size).
+            valid_lens: None, (batch,) or (batch, queries) integers.
+            first_step: number of the first query's step: an integer, or
+                (batch,) integers.
+
+        Returns:
+            The pair of output (batch, queries, value size) and attention
+            weights (batch, queries, keys).
+        """
+        (batch, num_queries), num_keys = queries.shape[:2], values.shape[1]
+        device, D = queries.device, self.window
+        if valid_lens is None:
+            valid_lens = torch.full((batch,), num_keys)
+        lens = torch.as_tensor(valid_lens, device=device).clamp(0, num_keys)
+        lens = lens.reshape(batch, -1)  # (batch, 1 or queries)
+        p = self.centers(queries, lens, first_step)  # (batch, queries)
+        # The window, without what lies before the first state: its first
+        # state, and how many there are up to p + D or the sentence's end
+        first = (p.detach() - D).ceil().clamp(min=0).long()
+        last = (p.detach() + D).floor().long()
+        count = torch.minimum(last + 1, lens) - first
+        positions = first[..., None] + torch.arange(2 * D + 1, device=device)
+        # (batch, queries, 2D + 1)
+        at = positions.clamp(max=num_keys - 1)
+        row = torch.arange(batch, device=device)[:, None, None]
+        # each query by itself: (batch * queries, 1 or 2D + 1, size)
+        scores = self.score(
+            queries.flatten(0, 1)[:, None],
+            projected_keys[row, at].flatten(0, 1),
+        )
+        weights = masked_softmax(scores.reshape(at.shape), count)
+        if self.alignment == "predictive":
+            z = (positions - p[..., None]) / (D / 2)
+            weights = weights * torch.exp(-(z**2) / 2)
+        dropped = self.dropout(weights).flatten(0, 1)[:, None]
+        output = torch.bmm(dropped, values[row, at].flatten(0, 1))
+        everywhere = weights.new_zeros(batch, num_queries, num_keys)
+        return (
+            output.reshape(batch, num_queries, -1),
+            everywhere.scatter_add(-1, at, weights),
+        )
+
+    def own_weights(self):
+        """Return the attention's weights by name."""
+        named = super().own_weights()
+        if self.alignment == "predictive":
+            named |= {"w_p": self.W_p.weight, "v_p": self.v_p.weight}
+        return named
+
+
+# From notebooks/07_global_attention.md, section "The decoder", cell 9cb6c6143b21
+class Seq2SeqGlobalDecoder(AttentionDecoder):
+    """The decoder of Luong et al. 2015, which attends behind the GRU.
+
+    Args:
+        vocab_size: number of target tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state and of the attentional
+            vector; the encoder's.
+        num_layers: number of GRU layers, the encoder's.
+        dropout: probability of dropping a value between layers, and of
+            dropping an attention weight.
+        score: "dot", "general" or "concat"; "dot" wants encoder outputs of
+            size num_hiddens.
+        input_feeding: whether the GRU's input is the attentional vector of
+            the step before, beside the embedding.
+        local: None to look at all source states, or the alignment of
+            `LocalAttention`: "monotonic" or "predictive".
+        window: number of states that `LocalAttention` sees on each side.
+
+    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
+    returns logits (batch, steps, vocab_size), the next state, and attention
+    weights (batch, steps, source steps). The state's context has, beside keys,
+    values and valid lengths, the attentional vector (batch, num_hiddens) of
+    the step before, 0 at first, and the number of the next step (batch,).
+
+    Source: Luong et al. 2015, section 3.
+    """
+
+    kind = "global"
+
+    def __init__(
+        self,
+        vocab_size,
+        embed_size,
+        num_hiddens,
+        num_layers,
+        dropout=0,
+        score="general",
+        input_feeding=True,
+        local=None,
+        window=10,
+    ):
+        super().__init__()
+        self.settings = dict(
+            score=score,
+            input_feeding=input_feeding,
+            local=local,
+            window=window,
+        )
+        if local is None:
+            self.attention = GlobalAttention(num_hiddens, score, dropout)
+        else:
+            self.attention = LocalAttention(num_hiddens, local, window, score, dropout)
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.cells = nn.ModuleList(GRUCell(num_hiddens) for _ in range(num_layers))
+        self.dropout = nn.Dropout(dropout)
+        self.W_c = LazyLinear(num_hiddens)
+        self.dense = nn.LazyLinear(vocab_size)
+
+    @property
+    def options(self):
+        """Return what the constructor took beyond the sizes, as a dict."""
+        return dict(self.settings)
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        named = {"attentional.w": self.W_c.weight}
+        for name, weight in self.attention.own_weights().items():
+            named[f"attention.{name}"] = weight
+        return named
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first state from what the encoder returned."""
+        outputs, hidden = enc_outputs
+        keys = self.attention.project_keys(outputs)  # once for all steps
+        h_tilde = torch.zeros_like(hidden[-1])
+        step = torch.zeros_like(enc_valid_lens)
+        return DecoderState(hidden, (keys, outputs, enc_valid_lens, h_tilde, step))
+
+    def advance(self, x, hidden):
+        """Return the GRU layers' next states, a list, from an input x."""
+        states = []
+        for i, cell in enumerate(self.cells):
+            x = cell(self.dropout(x) if i else x, hidden[i])
+            states.append(x)
+        return states
+
+    def look_back(self, h, source, step):
+        """Return attentional vectors and weights for states h, from a step on.
+
+        Args:
+            h: (batch, steps, num_hiddens).
+            source: keys, values and valid lengths.
+            step: (batch,), the number of the first step.
+        """
+        local = self.settings["local"] is not None
+        context, weights = self.attention.attend(h, *source, *((step,) if local else ()))
+        both = torch.cat((context, h), dim=-1)
+        return torch.tanh(self.W_c(both)), weights
+
+    def forward(self, X, state):
+        hidden, (*source, h_tilde, step) = state
+        embeddings = self.embedding(X).unbind(dim=1)
+        outputs, weights = [], []
+        if self.settings["input_feeding"]:
+            for i, embedding in enumerate(embeddings):
+                x = torch.cat((h_tilde, embedding), dim=-1)
+                hidden = self.advance(x, hidden)
+                h = hidden[-1][:, None]
+                output, weight = self.look_back(h, source, step + i)
+                h_tilde = output[:, 0]
+                outputs.append(output)
+                weights.append(weight)
+            outputs, weights = torch.cat(outputs, 1), torch.cat(weights, 1)
+        else:  # no step waits for attention: one call for all of them
+            for embedding in embeddings:
+                hidden = self.advance(embedding, hidden)
+                outputs.append(hidden[-1])
+            h = torch.stack(outputs, dim=1)
+            outputs, weights = self.look_back(h, source, step)
+            h_tilde = outputs[:, -1]
+        context = (*source, h_tilde, step + X.shape[1])
+        state = DecoderState(torch.stack(list(hidden)), context)
+        return self.dense(outputs), state, weights
 
 
 __getattr__ = compat.fall_through("torch")

@@ -14,7 +14,14 @@ from d2l_ext.corpora import Vocab
 
 FORMAT_VERSION = 1
 PRETRAINED = Path(__file__).with_name("pretrained")
-KINDS = ("plain", "attention")
+OPTIONS = {  # what a configuration has beside CONFIG_KEYS, for each kind of decoder
+    "plain": (),
+    "attention": (),
+    "global": ("score", "input_feeding", "local", "window"),
+}
+KINDS = tuple(OPTIONS)
+SCORES = ("dot", "general", "concat")
+ALIGNMENTS = ("monotonic", "predictive")
 CONFIG_KEYS = (
     "kind",
     "src_vocab_size",
@@ -31,30 +38,25 @@ def expected_shapes(config):
     """Name every array of a model and give its shape.
 
     Args:
-        config: dict with the keys `CONFIG_KEYS`. `kind` is "plain" (the context is the encoder's
-            last state, in every step) or "attention" (additive).
+        config: dict with the keys `CONFIG_KEYS` and the `OPTIONS` of its kind. `kind` is "plain"
+            (the context is the encoder's last state, in every step), "attention" (Bahdanau et al.
+            2015) or "global" (Luong et al. 2015). The options of "global" are `score`: "dot",
+            "general" or "concat"; `input_feeding`: whether the decoder's first layer is fed the
+            attentional vector of the step before; `local`: None, "monotonic" or "predictive";
+            `window`: states on either side of the place that local attention looks at.
 
     Returns:
         Dict from name to shape. A GRU layer has `w_x` (inputs, 3 * num_hiddens), `w_h`
         (num_hiddens, 3 * num_hiddens), `b_x` and `b_h` (3 * num_hiddens,). The decoder's first
-        layer has as inputs the context, then the embedding.
+        layer has as inputs the context or the attentional vector, if any, then the embedding;
+        `attentional.w` has the context, then the state.
 
     Raises:
         ValueError: if a key is missing or unknown, or a value is not allowed.
     """
-    missing = [key for key in CONFIG_KEYS if key not in config]
-    unknown = [key for key in config if key not in CONFIG_KEYS]
-    if missing or unknown:
-        raise ValueError(f"configuration: missing keys {missing}, unknown keys {unknown}")
-    if config["kind"] not in KINDS:
-        raise ValueError(f"configuration: kind is {config['kind']!r}; expected one of {KINDS}")
-    for key in ("src_vocab_size", "tgt_vocab_size", "embed_size", "num_hiddens", "num_layers"):
-        if not isinstance(config[key], int) or config[key] < 1:
-            raise ValueError(
-                f"configuration: {key} is {config[key]!r}; expected a positive integer"
-            )
-    embed_size, num_hiddens = config["embed_size"], config["num_hiddens"]
-    bidirectional, attention = config["bidirectional"], config["kind"] == "attention"
+    _check_configuration(config)
+    kind, embed_size, num_hiddens = config["kind"], config["embed_size"], config["num_hiddens"]
+    bidirectional = config["bidirectional"]
     shapes = {}
 
     def gru(prefix, inputs):
@@ -71,14 +73,23 @@ def expected_shapes(config):
         if bidirectional:
             gru(f"encoder.gru.{layer}.backward", inputs)
             shapes[f"encoder.init.{layer}.w"] = (num_hiddens, num_hiddens)
-    if attention:
+    score = "concat" if kind == "attention" else config.get("score")
+    if score == "general":
+        shapes["decoder.attention.w"] = (num_hiddens, encoder_outputs)
+    if score == "concat":
         shapes["decoder.attention.w_q"] = (num_hiddens, num_hiddens)
         shapes["decoder.attention.w_k"] = (encoder_outputs, num_hiddens)
         shapes["decoder.attention.w_v"] = (num_hiddens, 1)
-    context = encoder_outputs if attention else num_hiddens
+    if config.get("local") == "predictive":
+        shapes["decoder.attention.w_p"] = (num_hiddens, num_hiddens)
+        shapes["decoder.attention.v_p"] = (num_hiddens, 1)
+    fed = {"plain": num_hiddens, "attention": encoder_outputs, "global": 0}[kind]
+    if kind == "global":
+        shapes["decoder.attentional.w"] = (encoder_outputs + num_hiddens, num_hiddens)
+        fed = num_hiddens if config["input_feeding"] else 0
     shapes["decoder.embedding"] = (config["tgt_vocab_size"], embed_size)
     for layer in range(config["num_layers"]):
-        gru(f"decoder.gru.{layer}", context + embed_size if layer == 0 else num_hiddens)
+        gru(f"decoder.gru.{layer}", fed + embed_size if layer == 0 else num_hiddens)
     shapes["decoder.dense.w"] = (num_hiddens, config["tgt_vocab_size"])
     shapes["decoder.dense.b"] = (config["tgt_vocab_size"],)
     return shapes
@@ -196,6 +207,34 @@ def load(path):
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return arrays, config, src_vocab, tgt_vocab
+
+
+def _check_configuration(config):
+    kind = config.get("kind")
+    if "kind" in config and kind not in KINDS:
+        raise ValueError(f"configuration: kind is {kind!r}; expected one of {KINDS}")
+    keys = CONFIG_KEYS + OPTIONS.get(kind, ())
+    missing = [key for key in keys if key not in config]
+    unknown = [key for key in config if key not in keys]
+    if missing or unknown:
+        raise ValueError(f"configuration: missing keys {missing}, unknown keys {unknown}")
+    sizes = ["src_vocab_size", "tgt_vocab_size", "embed_size", "num_hiddens", "num_layers"]
+    for key in sizes + ["window"] * (kind == "global"):
+        if not isinstance(config[key], int) or config[key] < 1:
+            raise ValueError(
+                f"configuration: {key} is {config[key]!r}; expected a positive integer"
+            )
+    if kind == "global":
+        allowed_values = {
+            "score": SCORES,
+            "input_feeding": (False, True),
+            "local": (None, *ALIGNMENTS),
+        }
+        for key, allowed in allowed_values.items():
+            if config[key] not in allowed:
+                raise ValueError(
+                    f"configuration: {key} is {config[key]!r}; expected one of {allowed}"
+                )
 
 
 def _check_vocabularies(config, src_vocab, tgt_vocab):

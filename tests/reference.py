@@ -1,7 +1,8 @@
 """The models of DESIGN.md in float64, a sentence at a time: no padding, no masks.
 
-Weights are a dict in the exchange format, as `get_weights` returns it. That format says it all:
-the number of layers, the directions of the encoder and whether the decoder attends. The model is
+Weights are a dict in the exchange format, as `get_weights` returns it. That format says nearly all:
+the number of layers, the directions of the encoder, whether and how the decoder attends. What it
+does not say are the keywords `local` ("monotonic", "predictive" or None) and `window`. The model is
 plain NumPy; since it is written with what PyTorch knows under the same names, PyTorch's autograd
 can differentiate it (`gradients`, `train`).
 """
@@ -66,16 +67,49 @@ def encode(weights, tokens):
     return outputs, state
 
 
+def score(weights, query, keys):
+    """How well each of the keys (keys, width) matches the query: additive, bilinear or dot."""
+    if "decoder.attention.w_q" in weights:
+        w_q, w_k, w_v = (weights[f"decoder.attention.w_{part}"] for part in "qkv")
+        return (library(query).tanh(query @ w_q + keys @ w_k) @ w_v)[:, 0]
+    if "decoder.attention.w" in weights:
+        query = query @ weights["decoder.attention.w"]
+    return keys @ query
+
+
 def attend(weights, query, keys):
-    """Weights (keys,) of additive attention to keys (keys, width)."""
-    w_q, w_k, w_v = (weights[f"decoder.attention.w_{part}"] for part in "qkv")
-    scores = library(query).tanh(query @ w_q + keys @ w_k) @ w_v
-    return library(query).exp(log_softmax(scores[:, 0]))
+    """Weights (keys,) of attention to keys (keys, width)."""
+    return library(query).exp(log_softmax(score(weights, query, keys)))
 
 
-def decode(weights, outputs, state, tokens):
+def attend_locally(weights, query, keys, step, local, window):
+    """The same when the query sees nothing but a window of the keys."""
+    center = step
+    if local == "predictive":
+        w_p, v_p = weights["decoder.attention.w_p"], weights["decoder.attention.v_p"]
+        center = len(keys) * sigmoid(library(query).tanh(query @ w_p) @ v_p)[0]
+    seen = [s for s in range(len(keys)) if abs(s - center) <= window]
+    result = [0 * query[0]] * len(keys)
+    for s, weight in zip(seen, attend(weights, query, keys[seen]) if seen else ()):
+        if local == "predictive":
+            weight = weight * library(query).exp(-((s - center) ** 2) / (2 * (window / 2) ** 2))
+        result[s] = weight
+    return library(query).stack(result)
+
+
+def advance(weights, x, hidden):
+    """Next states of the decoder's layers, a list."""
+    hidden = list(hidden)
+    for i in range(len(hidden)):
+        x = hidden[i] = gru_step(weights, f"decoder.gru.{i}", x, hidden[i])
+    return hidden
+
+
+def decode(weights, outputs, state, tokens, local=None, window=None):
     """For each token the logits (vocabulary,) and the attention weights (len(outputs),)."""
-    hidden, logits, attention = list(state), [], []
+    if "decoder.attentional.w" in weights:
+        return decode_globally(weights, outputs, state, tokens, local, window)
+    hidden, logits, attention = state, [], []
     attends = "decoder.attention.w_q" in weights
     context = 0 * weights["decoder.attention.w_k"][:, 0] if attends else state[-1]
     for token in tokens:
@@ -84,29 +118,52 @@ def decode(weights, outputs, state, tokens):
             attention.append(attend(weights, hidden[-1], keys))
             context = attention[-1] @ keys
         x = library(context).concatenate([context, weights["decoder.embedding"][token]])
-        for i in range(len(hidden)):
-            x = hidden[i] = gru_step(weights, f"decoder.gru.{i}", x, hidden[i])
-        logits.append(x @ weights["decoder.dense.w"] + weights["decoder.dense.b"])
+        hidden = advance(weights, x, hidden)
+        logits.append(hidden[-1] @ weights["decoder.dense.w"] + weights["decoder.dense.b"])
     return logits, attention
 
 
-def teacher_forcing(weights, src, src_valid_len, tgt_in):
+def decode_globally(weights, outputs, state, tokens, local, window):
+    """`decode` as Luong et al. 2015 do it: attention comes behind the recurrent step."""
+    hidden, logits, attention = state, [], []
+    fed = 0 * state[-1]
+    feeds = len(weights["decoder.gru.0.w_x"]) > weights["decoder.embedding"].shape[1]
+    context = 0 * weights["decoder.attentional.w"][len(fed) :, 0]
+    for step, token in enumerate(tokens):
+        x = weights["decoder.embedding"][token]
+        hidden = advance(weights, library(x).concatenate([fed, x]) if feeds else x, hidden)
+        if outputs:
+            keys = library(x).stack(outputs)
+            if local:
+                found = attend_locally(weights, hidden[-1], keys, step, local, window)
+            else:
+                found = attend(weights, hidden[-1], keys)
+            attention.append(found)
+            context = found @ keys
+        both = library(x).concatenate([context, hidden[-1]])
+        fed = library(x).tanh(both @ weights["decoder.attentional.w"])
+        logits.append(fed @ weights["decoder.dense.w"] + weights["decoder.dense.b"])
+    return logits, attention
+
+
+def teacher_forcing(weights, src, src_valid_len, tgt_in, **local):
     """Logits (batch, target steps, vocabulary) and attention weights, 0 on padding, or None."""
     weights = float64(weights)
     all_logits, all_attention = [], np.zeros((*tgt_in.shape, src.shape[1]))
     for row, length in enumerate(src_valid_len):
         outputs, state = encode(weights, src[row, :length])
-        logits, attention = decode(weights, outputs, state, tgt_in[row])
+        logits, attention = decode(weights, outputs, state, tgt_in[row], **local)
         all_logits.append(logits)
         if attention:
             all_attention[row, :, :length] = attention
-    return np.array(all_logits), all_attention if "decoder.attention.w_q" in weights else None
+    attends = {"decoder.attention.w_q", "decoder.attentional.w"} & weights.keys()
+    return np.array(all_logits), all_attention if attends else None
 
 
 # Prediction --------------------------------------------------------------------------------------
 
 
-def beam_search(weights, tokens, beam_size, max_steps, vocab):
+def beam_search(weights, tokens, beam_size, max_steps, vocab, **local):
     """Target ids without <eos>, and their mean log-probability; a beam of 1 is greedy search."""
     weights = float64(weights)
     outputs, state = encode(weights, tokens)
@@ -117,7 +174,7 @@ def beam_search(weights, tokens, beam_size, max_steps, vocab):
             if ids[-1:] == (vocab.eos,):
                 longer.append((ids, log_probs))
                 continue
-            logits, _ = decode(weights, outputs, state, (vocab.bos, *ids))
+            logits, _ = decode(weights, outputs, state, (vocab.bos, *ids), **local)
             longer += [
                 ((*ids, token), (*log_probs, log_prob))
                 for token, log_prob in enumerate(log_softmax(logits[-1]))
@@ -141,21 +198,21 @@ def loss(logits, labels, valid_lens):
     return -sum(log_probs) / len(log_probs)
 
 
-def logits(weights, batch):
+def logits(weights, batch, **local):
     """Logits of each sentence of a `corpora.Batch` under teacher forcing."""
     result = []
     for tokens, length, tgt_in in zip(batch.src, batch.src_valid_len, batch.tgt_in):
         outputs, state = encode(weights, tokens[:length])
-        result.append(decode(weights, outputs, state, tgt_in)[0])
+        result.append(decode(weights, outputs, state, tgt_in, **local)[0])
     return result
 
 
-def batch_loss(weights, batch):
+def batch_loss(weights, batch, **local):
     """Loss of a `corpora.Batch` under teacher forcing."""
-    return loss(logits(float64(weights), batch), batch.tgt_out, batch.tgt_valid_len)
+    return loss(logits(float64(weights), batch, **local), batch.tgt_out, batch.tgt_valid_len)
 
 
-def gradients(weights, batch):
+def gradients(weights, batch, **local):
     """Gradient of the `batch_loss` for each weight, by PyTorch's autograd in float64."""
     import torch
 
@@ -163,20 +220,20 @@ def gradients(weights, batch):
         name: torch.tensor(array, dtype=torch.float64, requires_grad=True)
         for name, array in weights.items()
     }
-    loss(logits(tensors, batch), batch.tgt_out, batch.tgt_valid_len).backward()
+    loss(logits(tensors, batch, **local), batch.tgt_out, batch.tgt_valid_len).backward()
     return {
         name: np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.numpy()
         for name, tensor in tensors.items()
     }
 
 
-def train(weights, batch, num_steps, lr, grad_clip):
+def train(weights, batch, num_steps, lr, grad_clip, **local):
     """Weights after each step of Adam (Kingma and Ba 2015) on one batch; lr falls to 0."""
     weights = float64(weights)
     m = {name: np.zeros(array.shape) for name, array in weights.items()}
     v = {name: np.zeros(array.shape) for name, array in weights.items()}
     for step in range(num_steps):
-        gradient = gradients(weights, batch)
+        gradient = gradients(weights, batch, **local)
         norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
         for name, g in gradient.items():
             g = g * min(1, grad_clip / norm)

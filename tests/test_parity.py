@@ -32,10 +32,13 @@ CONTRACT = [
     "DotProductAttention",
     "AdditiveAttention",
     "BilinearAttention",
+    "GlobalAttention",
+    "LocalAttention",
     "Seq2SeqEncoder",
     "Seq2SeqDecoder",
     "AttentionDecoder",
     "Seq2SeqAttentionDecoder",
+    "Seq2SeqGlobalDecoder",
     "Seq2Seq",
     "masked_loss",
     "make_steps",
@@ -47,6 +50,8 @@ CONTRACT = [
     "beam_search",
     "get_weights",
     "set_weights",
+    "get_config",
+    "new_model",
     "save_model",
     "load_model",
 ]
@@ -56,7 +61,7 @@ SHARED = sorted(set(FIRST.d2l.__all__) - OWN[FIRST.name])
 # Numbers -----------------------------------------------------------------------------------------
 #
 # Each framework and the float64 reference compute the quantities below from the same weights and
-# the same batch, in float32 and without dropout, for eight kinds of models. Every two of them are
+# the same batch, in float32 and without dropout, for fifteen kinds of models. Every two of them are
 # then compared: largest difference over largest value, array by array.
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
@@ -113,26 +118,27 @@ def computed_by_framework(framework, kind):
 def computed_by_reference(kind):
     """The same in float64."""
     weights, batch = tiny.random_weights(*kind, scale=SCALE), tiny.learning_batch()
+    local = tiny.local(kind)
 
     def translate(beam_size):
         for sentence in SENTENCES:
             source = tiny.SRC_VOCAB[[*sentence.split(), "<eos>"]]
             ids, score = reference.beam_search(
-                weights, source, beam_size, tiny.TARGET_STEPS, tiny.TGT_VOCAB
+                weights, source, beam_size, tiny.TARGET_STEPS, tiny.TGT_VOCAB, **local
             )
             yield tiny.TGT_VOCAB.to_tokens(ids), score
 
     found = translations(translate)
     found["logits"], found["attention weights"] = reference.teacher_forcing(
-        weights, batch.src, batch.src_valid_len, batch.tgt_in
+        weights, batch.src, batch.src_valid_len, batch.tgt_in, **local
     )
-    found["loss"] = reference.batch_loss(weights, batch)
-    found["gradients"] = reference.gradients(weights, batch)
-    steps = reference.train(weights, batch, NUM_STEPS, LR, GRAD_CLIP)
+    found["loss"] = reference.batch_loss(weights, batch, **local)
+    found["gradients"] = reference.gradients(weights, batch, **local)
+    steps = reference.train(weights, batch, NUM_STEPS, LR, GRAD_CLIP, **local)
     for step, trained in enumerate(steps, start=1):
         if step in WEIGHTS_AFTER:
             found[WEIGHTS_AFTER[step]] = trained
-    found["loss after 100 steps"] = reference.batch_loss(trained, batch)
+    found["loss after 100 steps"] = reference.batch_loss(trained, batch, **local)
     return found
 
 

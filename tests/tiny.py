@@ -13,7 +13,27 @@ from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, encode_source, pad_batc
 SRC_VOCAB = Vocab.build([("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l")])
 TGT_VOCAB = Vocab.build([("A", "B", "C", "D", "E", "F", "G", "H", "I")])
 EMBED, HIDDENS = 5, 7
+WINDOW = 2
+LUONG = {  # options of Seq2SeqGlobalDecoder, by the name that the tests give them
+    "dot": {"score": "dot"},
+    "general": {"score": "general"},
+    "concat": {"score": "concat", "input_feeding": False},
+    "unfed": {"score": "general", "input_feeding": False},
+    "monotonic": {"score": "general", "local": "monotonic"},
+    "predictive": {"score": "general", "local": "predictive"},
+    "predictive-unfed": {"score": "dot", "local": "predictive", "input_feeding": False},
+}
+LUONG_KINDS = [
+    ("dot", 1, False),
+    ("general", 2, True),
+    ("concat", 1, True),
+    ("unfed", 2, False),
+    ("monotonic", 1, True),
+    ("predictive", 1, True),
+    ("predictive-unfed", 2, False),
+]
 ALL_KINDS = [(k, n, two) for k in ("plain", "attention") for n in (1, 2) for two in (False, True)]
+ALL_KINDS += LUONG_KINDS
 PAPER = ("attention", 1, True)  # the model of Bahdanau et al.
 
 
@@ -26,20 +46,34 @@ SENTENCES = ["a b c d", "e f", "g h", ""]
 TARGET_STEPS = 6
 
 
-def random_weights(kind, num_layers, bidirectional, seed=0, scale=1.0):
-    """Weights in the exchange format, normally distributed; no bias is 0 and <eos> is likely."""
-    rng = np.random.default_rng(seed)
-    config = {
-        "kind": kind,
+def config(kind, num_layers, bidirectional, dropout=0.0):
+    """Configuration of a tiny model."""
+    options = {}
+    if kind in LUONG:
+        options = {"input_feeding": True, "local": None, "window": WINDOW} | LUONG[kind]
+    return {
+        "kind": "global" if options else kind,
         "src_vocab_size": len(SRC_VOCAB),
         "tgt_vocab_size": len(TGT_VOCAB),
         "embed_size": EMBED,
         "num_hiddens": HIDDENS,
         "num_layers": num_layers,
-        "dropout": 0.0,
+        "dropout": dropout,
         "bidirectional": bidirectional,
+        **options,
     }
-    shapes = exchange.expected_shapes(config)
+
+
+def local(kind):
+    """What the reference must be told of a kind beside its weights."""
+    options = config(*kind)
+    return {"local": options.get("local"), "window": options.get("window")}
+
+
+def random_weights(kind, num_layers, bidirectional, seed=0, scale=1.0):
+    """Weights in the exchange format, normally distributed; no bias is 0 and <eos> is likely."""
+    rng = np.random.default_rng(seed)
+    shapes = exchange.expected_shapes(config(kind, num_layers, bidirectional))
     weights = {name: rng.normal(scale=scale, size=shape) for name, shape in shapes.items()}
     weights["decoder.dense.b"][TGT_VOCAB.eos] += 3 * scale
     return {name: array.astype(np.float32) for name, array in weights.items()}
@@ -47,14 +81,8 @@ def random_weights(kind, num_layers, bidirectional, seed=0, scale=1.0):
 
 def new_model(framework, kind, num_layers, bidirectional, dropout=0.0, seed=0, scale=1.0):
     """A model of one's own, with random weights and without vocabularies."""
-    d2l = framework.d2l
-    Decoder = d2l.Seq2SeqAttentionDecoder if kind == "attention" else d2l.Seq2SeqDecoder
-    sizes = (EMBED, HIDDENS, num_layers, dropout)
-    model = d2l.Seq2Seq(
-        d2l.Seq2SeqEncoder(len(SRC_VOCAB), *sizes, bidirectional=bidirectional),
-        Decoder(len(TGT_VOCAB), *sizes),
-    )
-    d2l.set_weights(model, random_weights(kind, num_layers, bidirectional, seed, scale))
+    model = framework.d2l.new_model(config(kind, num_layers, bidirectional, dropout))
+    framework.d2l.set_weights(model, random_weights(kind, num_layers, bidirectional, seed, scale))
     return model
 
 
