@@ -15,8 +15,6 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import numpy as np
-
 from d2l_ext import corpora, files, metrics, plots, views, weights
 
 # Frameworks in the order in which `translate` looks for one, and their modules in d2l_ext.
@@ -323,27 +321,8 @@ def _new_model(d2l, corpus, options):
     for key in (*weights.CONFIG_KEYS, *weights.OPTIONS[options.kind]):
         config.setdefault(key, getattr(options, key, None))
     model = d2l.new_model(config)
-    d2l.set_weights(model, _first_weights(config, options.seed))
+    d2l.set_weights(model, weights.draw(config, options.seed))
     return model
-
-
-def _first_weights(config, seed):
-    """What the constructors draw, but the same in every framework.
-
-    Matrices are Glorot uniform, embeddings standard normal, biases 0.
-    """
-    rng = np.random.default_rng(seed)
-    arrays = {}
-    for name, shape in weights.expected_shapes(config).items():
-        if len(shape) == 1:
-            array = np.zeros(shape)
-        elif name.endswith("embedding"):
-            array = rng.normal(size=shape)
-        else:
-            limit = math.sqrt(6 / sum(shape))
-            array = rng.uniform(-limit, limit, shape)
-        arrays[name] = array.astype(np.float32)
-    return arrays
 
 
 class _WithProgress:

@@ -5,6 +5,7 @@ and both vocabularies. How a framework's layers map to these names is the framew
 """
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,32 @@ def expected_shapes(config):
     shapes["decoder.dense.w"] = (num_hiddens, config["tgt_vocab_size"])
     shapes["decoder.dense.b"] = (config["tgt_vocab_size"],)
     return shapes
+
+
+def draw(config, seed):
+    """Draw what a model starts from, the same for every framework.
+
+    Matrices are Glorot uniform, embeddings standard normal, biases 0.
+
+    Args:
+        config: as for `expected_shapes`.
+        seed: an integer from 0.
+
+    Returns:
+        Dict from name to NumPy float32 array.
+    """
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in expected_shapes(config).items():
+        if len(shape) == 1:
+            array = np.zeros(shape)
+        elif name.endswith("embedding"):
+            array = rng.normal(size=shape)
+        else:
+            limit = math.sqrt(6 / sum(shape))
+            array = rng.uniform(-limit, limit, shape)
+        arrays[name] = array.astype(np.float32)
+    return arrays
 
 
 def check(arrays, config):

@@ -154,22 +154,8 @@ def test_options_reach_model_and_training(corpus_file, tmp_path, monkeypatch):
         "dropout": 0.25,
         "bidirectional": False,
     }
-    for name, array in command_line._first_weights(config, 4).items():
+    for name, array in weights.draw(config, 4).items():
         np.testing.assert_array_equal(arrays[name], array)
-
-
-def test_first_weights_are_what_the_constructors_draw():
-    sizes = config("attention") | {"num_hiddens": 50, "src_vocab_size": 500}
-    arrays = command_line._first_weights(sizes, 3)
-    assert {name: a.shape for name, a in arrays.items()} == weights.expected_shapes(sizes)
-    w_h, embedding = arrays["encoder.gru.0.w_h"], arrays["encoder.embedding"]
-    limit = np.sqrt(6 / (50 + 150))
-    assert 0.99 * limit < np.abs(w_h).max() <= limit
-    assert w_h.std() == pytest.approx(limit / np.sqrt(3), rel=0.05)
-    assert embedding.std() == pytest.approx(1, abs=0.05)
-    assert not arrays["encoder.gru.0.b_x"].any() and not arrays["decoder.dense.b"].any()
-    other = command_line._first_weights(sizes, 4)
-    assert not np.array_equal(other["encoder.gru.0.w_h"], w_h)
 
 
 def test_a_loss_that_is_no_number_is_said(corpus_file, tmp_path, capsys, monkeypatch):

@@ -228,3 +228,17 @@ def test_configuration_with_a_key_missing():
     del config["dropout"]
     with pytest.raises(ValueError, match=r"missing keys \['dropout'\]"):
         weights.expected_shapes(config)
+
+
+def test_draws_what_the_constructors_draw():
+    sizes = make_config(num_hiddens=50, src_vocab_size=500)
+    arrays = weights.draw(sizes, 3)
+    assert {name: a.shape for name, a in arrays.items()} == weights.expected_shapes(sizes)
+    w_h, embedding = arrays["encoder.gru.0.w_h"], arrays["encoder.embedding"]
+    limit = np.sqrt(6 / (50 + 150))
+    assert 0.99 * limit < np.abs(w_h).max() <= limit
+    assert w_h.std() == pytest.approx(limit / np.sqrt(3), rel=0.05)
+    assert embedding.std() == pytest.approx(1, abs=0.05)
+    assert not arrays["encoder.gru.0.b_x"].any() and not arrays["decoder.dense.b"].any()
+    other = weights.draw(sizes, 4)
+    assert not np.array_equal(other["encoder.gru.0.w_h"], w_h)
