@@ -425,11 +425,11 @@ def _show_attention(results, path):
 def _info(options):
     arrays, config, src_vocab, tgt_vocab = weights.load(options.model)
     encoder = "bidirectional" if config["bidirectional"] else "unidirectional"
-    options = [f"{key} {config[key]}" for key in weights.OPTIONS[config["kind"]]]
+    own = [f"{key} {config[key]}" for key in weights.OPTIONS[config["kind"]]]
     facts = {
         "file": f"{options.model}, {_size(options.model)}, "
         f"format version {weights.FORMAT_VERSION}",
-        "model": ", ".join([f"{config['kind']} decoder", *options, f"{encoder} encoder"]),
+        "model": ", ".join([f"{config['kind']} decoder", *own, f"{encoder} encoder"]),
         "sizes": f"embeddings {config['embed_size']}, hiddens {config['num_hiddens']}, "
         f"layers {config['num_layers']}, dropout {config['dropout']:g}",
         "parameters": f"{sum(array.size for array in arrays.values()):,}",

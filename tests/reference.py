@@ -1,10 +1,10 @@
 """The models of DESIGN.md in float64, a sentence at a time: no padding, no masks.
 
-Weights are a dict in the exchange format, as `get_weights` returns it. That format says nearly all:
-the number of layers, the directions of the encoder, whether and how the decoder attends. What it
-does not say are the keywords `local` ("monotonic", "predictive" or None) and `window`. The model is
-plain NumPy; since it is written with what PyTorch knows under the same names, PyTorch's autograd
-can differentiate it (`gradients`, `train`).
+Weights are a dict in the exchange format, as `get_weights` returns it. That format says nearly
+all: the number of layers, the directions of the encoder, whether and how the decoder attends. What
+it does not say are the keywords `local` ("monotonic", "predictive" or None) and `window`. The
+model is plain NumPy; since it is written with what PyTorch knows under the same names, PyTorch's
+autograd can differentiate it (`gradients`, `train`).
 """
 
 import sys

@@ -93,21 +93,9 @@ def untrained(tmp_path_factory):
 
 
 def save(path, kind):
-    arrays = tiny.random_weights(kind, 1, True)
-    weights.save(path, arrays, config(kind), tiny.SRC_VOCAB, tiny.TGT_VOCAB)
-
-
-def config(kind):
-    return {
-        "kind": kind,
-        "src_vocab_size": len(tiny.SRC_VOCAB),
-        "tgt_vocab_size": len(tiny.TGT_VOCAB),
-        "embed_size": tiny.EMBED,
-        "num_hiddens": tiny.HIDDENS,
-        "num_layers": 1,
-        "dropout": 0.25,
-        "bidirectional": True,
-    }
+    kind = ("general" if kind == "global" else kind, 1, True)
+    config = tiny.config(*kind, dropout=0.25)
+    weights.save(path, tiny.random_weights(*kind), config, tiny.SRC_VOCAB, tiny.TGT_VOCAB)
 
 
 # Train ------------------------------------------------------------------------------------------
@@ -156,6 +144,21 @@ def test_options_reach_model_and_training(corpus_file, tmp_path, monkeypatch):
     }
     for name, array in weights.draw(config, 4).items():
         np.testing.assert_array_equal(arrays[name], array)
+
+
+def test_options_of_luong_s_decoder_reach_the_model(corpus_file, tmp_path, capsys):
+    path = tmp_path / "model.safetensors"
+    arguments = ["--corpus", corpus_file, "--out", path, *SMALL, "--kind=global", "--score=dot"]
+    arguments += ["--no-input-feeding", "--local=predictive", "--window=3", "--no-bidirectional"]
+    assert run("train", "--framework", FIRST, *arguments) == 0
+    _, config, _, _ = weights.load(path)
+    options = {"score": "dot", "input_feeding": False, "local": "predictive", "window": 3}
+    assert config["kind"] == "global" and config.items() >= options.items()
+    capsys.readouterr()
+    assert run("info", path) == 0
+    said = "global decoder, score dot, input_feeding False, local predictive, window 3, "
+    assert said in capsys.readouterr().out
+    assert run("translate", path, "a cat", "--show-attention", tmp_path / "a.html") == 0
 
 
 def test_a_loss_that_is_no_number_is_said(corpus_file, tmp_path, capsys, monkeypatch):

@@ -61,7 +61,7 @@ SHARED = sorted(set(FIRST.d2l.__all__) - OWN[FIRST.name])
 # Numbers -----------------------------------------------------------------------------------------
 #
 # Each framework and the float64 reference compute the quantities below from the same weights and
-# the same batch, in float32 and without dropout, for fifteen kinds of models. Every two of them are
+# the same batch, in float32 and without dropout, for all kinds of models. Every two of them are
 # then compared: largest difference over largest value, array by array.
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"

@@ -26,6 +26,8 @@ def make_config(**changes):
         "dropout": 0.1,
         "bidirectional": True,
     }
+    if changes.get("kind") == "global":
+        config |= {"score": "general", "input_feeding": True, "local": None, "window": 10}
     return {**config, **changes}
 
 
@@ -82,6 +84,58 @@ def test_shapes_of_other_models():
         plain = weights.expected_shapes(make_config(kind="plain", bidirectional=bidirectional))
         assert plain["decoder.gru.0.w_x"] == (7, 12)
         assert not any("attention" in name for name in plain)
+
+
+def test_shapes_of_luong_s_decoder():
+    """Encoder outputs are 8 wide, embeddings 3, states 4."""
+
+    def own(**changes):
+        shapes = weights.expected_shapes(make_config(kind="global", **changes))
+        return {
+            name.removeprefix("decoder."): shape
+            for name, shape in shapes.items()
+            if name.startswith(("decoder.attention", "decoder.gru.0.w_x"))
+        }
+
+    fed, unfed = {"gru.0.w_x": (4 + 3, 12)}, {"gru.0.w_x": (3, 12)}
+    combine = {"attentional.w": (8 + 4, 4)}
+    general = {"attention.w": (4, 8)}
+    assert own() == fed | combine | general
+    assert own(input_feeding=False) == unfed | combine | general
+    assert own(local="monotonic", window=3) == own()
+    predictive = {"attention.w_p": (4, 4), "attention.v_p": (4, 1)}
+    assert own(local="predictive") == own() | predictive
+    additive = {"attention.w_q": (4, 4), "attention.w_k": (8, 4), "attention.w_v": (4, 1)}
+    assert own(score="concat") == fed | combine | additive
+    dot = own(score="dot", bidirectional=False)
+    assert dot == fed | {"attentional.w": (4 + 4, 4)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"score": "cosine"},
+            r"score is 'cosine'; expected one of \('dot', 'general', 'concat'\)",
+        ),
+        ({"local": "diagonal"}, r"local is 'diagonal'; expected one of \(None, 'monotonic', "),
+        ({"input_feeding": 2}, r"input_feeding is 2; expected one of \(False, True\)"),
+        ({"window": 0}, "window is 0; expected a positive integer"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_options_of_luong_s_decoder_are_checked(changes, message):
+    with pytest.raises(ValueError, match=message):
+        weights.expected_shapes(make_config(kind="global", **changes))
+
+
+def test_each_kind_has_options_of_its_own():
+    with pytest.raises(ValueError, match=r"missing keys \[\], unknown keys \['window'\]"):
+        weights.expected_shapes(make_config(window=3))
+    config = make_config(kind="global")
+    del config["score"], config["local"]
+    with pytest.raises(ValueError, match=r"missing keys \['score', 'local'\], unknown keys \[\]"):
+        weights.expected_shapes(config)
 
 
 @pytest.mark.parametrize(
