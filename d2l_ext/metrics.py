@@ -32,7 +32,7 @@ def bleu(hypotheses, references):
         TypeError: if a sentence is a string.
         ValueError: if there are no sentences, or the two lists differ in length.
 
-    Source: Papineni et al. 2002; Post 2018 (sacrebleu).
+    Source: Papineni et al. 2002; Post (2018) on sacrebleu.
     """
     from sacrebleu.metrics import BLEU
 
@@ -154,7 +154,7 @@ def rouge_l(hypotheses, references):
         TypeError: if a sentence is a string.
         ValueError: if there are no sentences, or the two lists differ in length.
 
-    Source: Lin 2004.
+    Source: Lin (2004).
     """
     from rouge_score.rouge_scorer import RougeScorer
 
@@ -236,7 +236,7 @@ def alignment_error_rate(attention_weights, alignments):
         ValueError: if there are no sentences, the two lists differ in length, an array is not
             two-dimensional, or a sentence has no gold alignment or links beyond its array.
 
-    Source: Och and Ney 2003, without possible links.
+    Source: Och and Ney (2003), without possible links.
     """
     if len(attention_weights) != len(alignments):
         raise ValueError(

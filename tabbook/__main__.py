@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="compare derived files with their sources")
     check.set_defaults(run=_check)
 
-    form = commands.add_parser("format", parents=[chapter], help="format the chapters' code cells")
+    form = commands.add_parser(
+        "format", parents=[chapter], help="format the chapters' code cells; write their References"
+    )
     form.set_defaults(run=_format)
 
     new = commands.add_parser("new", help="start a chapter")
@@ -124,10 +126,13 @@ def _check(project: Project, options: argparse.Namespace) -> int:
 
 
 def _format(project: Project, options: argparse.Namespace) -> int:
-    from tabbook import source, style
+    from tabbook import bibliography, source, style
 
+    entries = bibliography.read(project)
     for chapter in source.read_all(project, options.chapter):
-        if style.reformat(project, chapter):
+        changed = style.reformat(project, chapter)
+        chapter = source.read(project, chapter.name)  # its lines may have moved
+        if bibliography.refresh(project, chapter, entries) or changed:
             print(chapter.path)
     return 0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import nbformat
 
-from tabbook import collect, split, style
+from tabbook import bibliography, collect, split, style
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 from tabbook.source import Chapter, read_all
 
@@ -28,6 +28,7 @@ def check(project: Project) -> list[str]:
     try:
         chapters = read_all(project)
         modules = collect.collect(project, chapters)
+        entries = bibliography.read(project)
     except TabbookError as error:
         return error.problems
     problems = []
@@ -47,7 +48,7 @@ def check(project: Project) -> list[str]:
     for path in sorted(project.notebooks.rglob("*.ipynb")):
         if path not in expected and ".ipynb_checkpoints" not in path.parts:
             problems.append(f"{project.relative(path)}: no chapter gives this notebook; delete it")
-    return problems
+    return problems + list(bibliography.check(project, chapters, entries))
 
 
 def _check_source(project: Project, chapter: Chapter) -> Iterator[str]:
