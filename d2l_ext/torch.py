@@ -1272,7 +1272,7 @@ class GlobalAttention(Attention):
         return {name.lower(): layer.weight for name, layer in layers.items()}
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell 3b4e127753e8
+# From notebooks/07_global_attention.md, section "Local attention", cell e5fb11af1870
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
@@ -1354,7 +1354,12 @@ class LocalAttention(GlobalAttention):
         if valid_lens is None:
             valid_lens = torch.full((batch,), num_keys)
         lens = torch.as_tensor(valid_lens, device=device).clamp(0, num_keys)
-        lens = lens.reshape(batch, -1)  # (batch, 1 or queries)
+        if lens.shape not in ((batch,), (batch, num_queries)):
+            raise ValueError(
+                f"valid_lens must be (batch,) = {(batch,)} or (batch, "
+                f"queries) = {(batch, num_queries)}, not {tuple(lens.shape)}"
+            )
+        lens = lens if lens.ndim == 2 else lens[:, None]
         p = self.centers(queries, lens, first_step)  # (batch, queries)
         # The window, without what lies before the first state: its first
         # state, and how many there are up to p + D or the sentence's end
@@ -1378,7 +1383,7 @@ class LocalAttention(GlobalAttention):
         output = torch.bmm(dropped, values[row, at].flatten(0, 1))
         everywhere = weights.new_zeros(batch, num_queries, num_keys)
         return (
-            output.reshape(batch, num_queries, -1),
+            output.reshape(batch, num_queries, values.shape[-1]),
             everywhere.scatter_add(-1, at, weights),
         )
 

@@ -1,4 +1,4 @@
-"""The contract of the three attentions, against NumPy, in every framework."""
+"""The contract of the attentions, against NumPy, in every framework."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,23 @@ DOT = pytest.param("DotProductAttention", {}, id="scaled")
 UNSCALED = pytest.param("DotProductAttention", {"scaled": False}, id="dot")
 ADDITIVE = pytest.param("AdditiveAttention", {"num_hiddens": HIDDENS}, id="additive")
 BILINEAR = pytest.param("BilinearAttention", {}, id="bilinear")
-ALL = pytest.mark.parametrize(("name", "options"), [DOT, UNSCALED, ADDITIVE, BILINEAR])
-WITH_WEIGHTS = pytest.mark.parametrize(("name", "options"), [ADDITIVE, BILINEAR])
+LUONG = [
+    pytest.param(name, {"num_hiddens": HIDDENS, **options}, id=what)
+    for what, name, options in (
+        ("global-dot", "GlobalAttention", {"score": "dot"}),
+        ("global-general", "GlobalAttention", {}),
+        ("global-concat", "GlobalAttention", {"score": "concat"}),
+        ("monotonic", "LocalAttention", {"alignment": "monotonic", "window": 1, "score": "dot"}),
+        ("predictive", "LocalAttention", {"window": 2}),
+        ("predictive-concat", "LocalAttention", {"window": 1, "score": "concat"}),
+        ("predictive-wide", "LocalAttention", {}),
+    )
+]
+ALL = pytest.mark.parametrize(("name", "options"), [DOT, UNSCALED, ADDITIVE, BILINEAR, *LUONG])
+OWN_WEIGHTS = pytest.mark.parametrize(("name", "options"), [ADDITIVE, BILINEAR])
+WITH_WEIGHTS = pytest.mark.parametrize(
+    ("name", "options"), [ADDITIVE, BILINEAR, *LUONG[1:3], *LUONG[4:6]]
+)
 
 
 def inputs(seed=0, key_size=SIZE):
@@ -32,10 +47,10 @@ def arrays(framework, values):
 
 
 def weights_of(framework, attention):
-    """The parameters W_q, W_k and w_v, or W, as NumPy (inputs, outputs) matrices."""
+    """The parameters W_q, W_k and w_v, or W; W_p and v_p: NumPy (inputs, outputs) matrices."""
 
-    def matrix(name):
-        layer = getattr(attention, name)
+    def matrix(owner, name):
+        layer = getattr(owner, name)
         if framework.name == "pytorch":
             return framework.numpy(layer.weight).T
         if framework.name == "jax":
@@ -46,25 +61,61 @@ def weights_of(framework, attention):
             return framework.numpy(layer.weight.data()).T
         return framework.numpy(layer.data())
 
-    return [matrix(name) for name in ("W_q", "W_k", "w_v", "W") if hasattr(attention, name)]
+    scorer = getattr(attention, "scorer", attention)
+    named = [(scorer, name) for name in ("W_q", "W_k", "w_v", "W")]
+    named += [(attention, name) for name in ("W_p", "v_p")]
+    return [matrix(owner, name) for owner, name in named if hasattr(owner, name)]
 
 
 def reference(name, options, weights, queries, keys, values, lens):
     """Output and attention weights in float64, straight from the formulas."""
     queries, keys, values = (x.astype(np.float64) for x in (queries, keys, values))
-    if name == "DotProductAttention":
+    score = {"DotProductAttention": "dot", "AdditiveAttention": "concat"}.get(name, "general")
+    score = options.get("score", score)
+    if score == "dot":
         scores = np.einsum("bqd,bkd->bqk", queries, keys)
-        if options.get("scaled", True):
+        if name == "DotProductAttention" and options.get("scaled", True):
             scores /= np.sqrt(queries.shape[-1])
-    elif name == "AdditiveAttention":
-        W_q, W_k, w_v = weights
+    elif score == "concat":
+        W_q, W_k, w_v = weights[:3]
         hiddens = np.tanh((queries @ W_q)[:, :, None] + (keys @ W_k)[:, None])
         scores = (hiddens @ w_v)[..., 0]
     else:
-        (W,) = weights
-        scores = np.einsum("bqi,ij,bkj->bqk", queries, W, keys)
-    attention_weights = masked_softmax(scores, lens)
+        scores = np.einsum("bqi,ij,bkj->bqk", queries, weights[0], keys)
+    if name == "LocalAttention":
+        p = centers(options, weights, queries, keys, lens)
+        attention_weights = local_weights(options, scores, p, lens)
+    else:
+        attention_weights = masked_softmax(scores, lens)
     return attention_weights @ values, attention_weights
+
+
+def sizes(keys, lens):
+    """The number of real keys (batch, 1 or queries)."""
+    lens = np.full(len(keys), keys.shape[1]) if lens is None else np.asarray(lens)
+    lens = lens if lens.ndim == 2 else lens[:, None]
+    return np.clip(lens, 0, keys.shape[1]).astype(np.int64)
+
+
+def centers(options, weights, queries, keys, lens, first_step=0):
+    """Centers (batch, queries) of the windows of `LocalAttention`."""
+    if options.get("alignment") == "monotonic":
+        steps = np.reshape(first_step, (-1, 1)) + np.arange(queries.shape[1])
+        return np.broadcast_to(steps, queries.shape[:2])
+    W_p, v_p = weights[-2:]
+    return sizes(keys, lens) / (1 + np.exp(-(np.tanh(queries @ W_p) @ v_p)[..., 0]))
+
+
+def local_weights(options, scores, p, lens):
+    """Weights of `LocalAttention`, computed over all keys and hidden outside the window."""
+    window, s = options.get("window", 10), np.arange(scores.shape[2])
+    seen = np.abs(s - p[..., None]) <= window
+    seen &= s < sizes(scores.swapaxes(1, 2), lens)[..., None]
+    powers = np.where(seen, np.exp(scores - scores.max(initial=0)), 0)
+    weights = powers / np.maximum(powers.sum(-1, keepdims=True), 1e-300)
+    if options.get("alignment") != "monotonic":
+        weights = weights * np.exp(-((s - p[..., None]) ** 2) / (2 * (window / 2) ** 2))
+    return weights
 
 
 def expect(framework, name, options, attention, given, lens, result):
@@ -127,7 +178,13 @@ def test_keys_projected_once_serve_every_step(framework, name, options):
     attention = getattr(framework.d2l, name)(**options)
     projected_keys = attention.project_keys(keys)
     steps = [
-        attention.attend(queries[:, t : t + 1], projected_keys, values, lens)
+        attention.attend(
+            queries[:, t : t + 1],
+            projected_keys,
+            values,
+            lens,
+            *([t] if name == "LocalAttention" else []),
+        )
         for t in range(QUERIES)
     ]
     outputs = np.concatenate([framework.numpy(output) for output, _ in steps], axis=1)
@@ -177,7 +234,7 @@ def test_padding_changes_no_sentence(framework, name, options):
         )
 
 
-@WITH_WEIGHTS
+@OWN_WEIGHTS
 def test_weights_start_from_glorots_uniform_distribution(framework, name, options):
     rng = np.random.default_rng(0)
     options = {"num_hiddens": 120} if options else {}
@@ -314,6 +371,18 @@ def test_the_four_have_the_same_signatures(framework):
         "DotProductAttention": {"dropout": 0, "scaled": True},
         "AdditiveAttention": {"num_hiddens": inspect.Parameter.empty, "dropout": 0},
         "BilinearAttention": {"dropout": 0},
+        "GlobalAttention": {
+            "num_hiddens": inspect.Parameter.empty,
+            "score": "general",
+            "dropout": 0,
+        },
+        "LocalAttention": {
+            "num_hiddens": inspect.Parameter.empty,
+            "alignment": "predictive",
+            "window": 10,
+            "score": "general",
+            "dropout": 0,
+        },
     }
     extra = {"rngs": None} if framework.name == "jax" else {}
     for name, parameters in wanted.items():

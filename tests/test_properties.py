@@ -206,7 +206,11 @@ ATTENTIONS = [
     ("DotProductAttention", {"scaled": False}),
     ("AdditiveAttention", {"num_hiddens": 4}),
     ("BilinearAttention", {}),
+    ("GlobalAttention", {"num_hiddens": 4, "score": "dot"}),
+    ("LocalAttention", {"num_hiddens": 4, "alignment": "monotonic", "window": 1}),
+    ("LocalAttention", {"num_hiddens": 4, "window": 1, "score": "concat"}),
 ]
+ATTENTION_NAMES = ["dot", "plain", "add", "bilinear", "global", "monotonic", "predictive"]
 KEY_SIZE, VALUE_SIZE = 3, 2
 
 
@@ -238,7 +242,7 @@ def attention_cases(framework):
     )
 
 
-@pytest.mark.parametrize(("name", "options"), ATTENTIONS, ids=["dot", "plain", "add", "bilinear"])
+@pytest.mark.parametrize(("name", "options"), ATTENTIONS, ids=ATTENTION_NAMES)
 @settings(repeatable, max_examples=80)
 @given(data=st.data())
 def test_attention(framework, name, options, data):
@@ -265,6 +269,12 @@ def test_attention(framework, name, options, data):
     expected = formulas(*clean)
     np.testing.assert_allclose(framework.numpy(weights), expected[1], atol=2e-5)
     np.testing.assert_allclose(framework.numpy(output), expected[0], rtol=1e-5, atol=2e-4)
+
+    if options.get("score") == "concat":  # where a state enters a window, there is no slope
+        lengths = None if lens is None else lens.values
+        p = test_attention_functions.centers(options, matrices, clean[0], clean[1], lengths)
+        if (np.abs(p - p.round()) < 1e-3).any():
+            return
 
     # The slope in any direction, as NumPy's float64 climbs it
     rng = np.random.default_rng(0)
@@ -486,7 +496,7 @@ def test_compiled_parts_give_what_eager_ones_give(framework, kind, monkeypatch):
         close(one, other)
 
 
-@pytest.mark.parametrize(("name", "options"), ATTENTIONS, ids=["dot", "plain", "add", "bilinear"])
+@pytest.mark.parametrize(("name", "options"), ATTENTIONS, ids=ATTENTION_NAMES)
 def test_compiled_attention_has_the_same_slopes(framework, name, options, monkeypatch):
     """For queries, keys and values, with NaN behind the lengths."""
     attention = getattr(framework.d2l, name)(**options)

@@ -70,8 +70,13 @@ def local(kind):
     return {"local": options.get("local"), "window": options.get("window")}
 
 
-def random_weights(kind, num_layers, bidirectional, seed=0, scale=1.0):
-    """Weights in the exchange format, normally distributed; no bias is 0 and <eos> is likely."""
+def random_weights(kind, num_layers, bidirectional, seed=0, scale=None):
+    """Weights in the exchange format, normally distributed; no bias is 0 and <eos> is likely.
+
+    Products of states, unscaled as Luong's are, want smaller weights: a sharp softmax turns
+    rounding into differences.
+    """
+    scale = scale or (0.5 if kind in LUONG else 1.0)
     rng = np.random.default_rng(seed)
     shapes = exchange.expected_shapes(config(kind, num_layers, bidirectional))
     weights = {name: rng.normal(scale=scale, size=shape) for name, shape in shapes.items()}
@@ -79,7 +84,7 @@ def random_weights(kind, num_layers, bidirectional, seed=0, scale=1.0):
     return {name: array.astype(np.float32) for name, array in weights.items()}
 
 
-def new_model(framework, kind, num_layers, bidirectional, dropout=0.0, seed=0, scale=1.0):
+def new_model(framework, kind, num_layers, bidirectional, dropout=0.0, seed=0, scale=None):
     """A model of one's own, with random weights and without vocabularies."""
     model = framework.d2l.new_model(config(kind, num_layers, bidirectional, dropout))
     framework.d2l.set_weights(model, random_weights(kind, num_layers, bidirectional, seed, scale))
