@@ -1216,19 +1216,311 @@ def load_model(path):
     return model
 
 
-# From notebooks/07_global_attention.md, section "Global attention", cell 212dde7739d8
+# From notebooks/07_global_attention.md, section "Global attention", cell 0176d762ff74
 class GlobalAttention(Attention):
-    """To be ported."""
+    """Attention to all source states, by a score that one chooses.
+
+    Args:
+        num_hiddens: number of hidden units of the score "concat".
+        score: "dot", q · k; "general", q · W k; or "concat",
+            w_v · tanh(W_q q + W_k k).
+        dropout: probability with which training drops a weight.
+
+    Raises ValueError if there is no such score.
+
+    Source: Luong et al. 2015, section 3.1.
+    """
+
+    def __init__(self, num_hiddens, score="general", dropout=0):
+        super().__init__(dropout)
+        if score == "dot":
+            self.scorer = DotProductAttention(scaled=False)
+        elif score == "general":
+            self.scorer = BilinearAttention()
+        elif score == "concat":
+            self.scorer = AdditiveAttention(num_hiddens)
+        else:
+            raise ValueError(f"score is {score!r}; expected one of {exchange.SCORES}")
+        self.built = True  # the scorer's parts get their shapes when called
+
+    def project_keys(self, keys):
+        """Do the part of the score that needs the keys alone."""
+        return self.scorer.project_keys(keys)
+
+    def score(self, queries, projected_keys):
+        """Score (batch, queries, keys): how well they match."""
+        return self.scorer.score(queries, projected_keys)
+
+    def own_weights(self):
+        """Return the attention's weights by name."""
+        if isinstance(self.scorer, BilinearAttention):
+            return {"w": self.scorer.W}
+        return {
+            name.lower(): getattr(self.scorer, name).kernel
+            for name in ("W_q", "W_k", "w_v")
+            if hasattr(self.scorer, name)
+        }
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell f228626871e6
+# From notebooks/07_global_attention.md, section "Local attention", cell 6f36b957c831
 class LocalAttention(GlobalAttention):
-    """To be ported."""
+    """Attention to a window of the source states around a center.
+
+    Args:
+        num_hiddens: number of hidden units of the predicted center, and of
+            the score "concat".
+        alignment: where the center p of a query q is. "monotonic": at the
+            number of the query's step, from 0. "predictive": at
+            S · sigmoid(v_p · tanh(W_p q)) in a sentence of S states; weights
+            fall off from there as a Gaussian of standard deviation
+            window / 2, so that a row sums to less than 1.
+        window: number of states on each side of the center, 1 or more.
+        score: "dot", "general" or "concat", as for `GlobalAttention`.
+        dropout: probability with which training drops a weight.
+
+    States outside the window, or behind the valid lengths, get weight 0; if
+    the window holds no state, all weights and the output are 0.
+
+    Raises ValueError if there is no such alignment, score or window.
+
+    Source: Luong et al. 2015, section 3.2.
+    """
+
+    def __init__(
+        self,
+        num_hiddens,
+        alignment="predictive",
+        window=10,
+        score="general",
+        dropout=0,
+    ):
+        super().__init__(num_hiddens, score, dropout)
+        if alignment not in exchange.ALIGNMENTS:
+            raise ValueError(f"alignment is {alignment!r}; expected one of {exchange.ALIGNMENTS}")
+        if window < 1:
+            raise ValueError(f"window is {window}; expected 1 or more")
+        self.alignment, self.window = alignment, window
+        if alignment == "predictive":
+            self.W_p = keras.layers.Dense(num_hiddens, use_bias=False)
+            self.v_p = keras.layers.Dense(1, use_bias=False)
+
+    def centers(self, queries, valid_lens, first_step=0):
+        """Say around which state each query looks.
+
+        Args:
+            queries: (batch, queries, query size).
+            valid_lens: (batch, 1 or queries) integers.
+            first_step: number of the first query's step: an integer, or
+                (batch,) integers.
+
+        Returns:
+            Centers p (batch, queries), of the queries' type.
+        """
+        if self.alignment == "predictive":
+            p = tf.squeeze(self.v_p(tf.tanh(self.W_p(queries))), -1)
+            return tf.cast(valid_lens, p.dtype) * tf.sigmoid(p)
+        first = tf.reshape(tf.cast(first_step, tf.int64), (-1, 1))
+        shape = tf.shape(queries, out_type=tf.int64)[:2]
+        p = first + tf.range(shape[1])  # (1 or batch, queries)
+        return tf.cast(tf.broadcast_to(p, shape), queries.dtype)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
+        """Attend to windows of keys that have been projected already.
+
+        Args:
+            queries: (batch, queries, query size).
+            projected_keys: what project_keys returned.
+            values: (batch, keys, value size).
+            valid_lens: None, (batch,) or (batch, queries) integers.
+            first_step: number of the first query's step: an integer, or
+                (batch,) integers.
+
+        Returns:
+            The pair of output (batch, queries, value size) and attention
+            weights (batch, queries, keys).
+        """
+        num_keys = tf.shape(values, out_type=tf.int64)[1]
+        D = self.window
+        if valid_lens is None:
+            valid_lens = tf.fill(tf.shape(queries)[:1], num_keys)
+        lens = tf.clip_by_value(tf.cast(valid_lens, tf.int64), 0, num_keys)
+        if lens.shape.rank == 1:
+            lens = lens[:, tf.newaxis]  # (batch, 1 or queries)
+        p = self.centers(queries, lens, first_step)  # (batch, queries)
+        # The window, without what lies before the first state: its first
+        # state, and how many there are up to p + D or the sentence's end
+        first = tf.maximum(tf.cast(tf.math.ceil(p - D), tf.int64), 0)
+        last = tf.cast(tf.floor(p + D), tf.int64)
+        count = tf.minimum(last + 1, lens) - first
+        steps = tf.range(2 * D + 1, dtype=tf.int64)
+        positions = first[..., tf.newaxis] + steps
+        # (batch, queries, 2D + 1)
+        at = tf.minimum(positions, num_keys - 1)
+        window_keys = tf.gather(projected_keys, at, batch_dims=1)
+        window_values = tf.gather(values, at, batch_dims=1)
+        # (batch, queries, 2D + 1, key or value size)
+        # Each query by itself: (batch * queries, 1 or 2D + 1, size)
+        scores = self.score(
+            tf.reshape(queries, (-1, 1, queries.shape[-1])),
+            tf.reshape(window_keys, (-1, 2 * D + 1, window_keys.shape[-1])),
+        )
+        weights = masked_softmax(tf.reshape(scores, tf.shape(at)), count)
+        if self.alignment == "predictive":
+            z = (tf.cast(positions, p.dtype) - p[..., tf.newaxis]) / (D / 2)
+            weights = weights * tf.exp(-(z**2) / 2)
+        dropped = self.dropout(weights)[:, :, tf.newaxis]
+        output = tf.squeeze(tf.matmul(dropped, window_values), 2)
+        # Spread the weights over all states, numbered query after query
+        shape = tf.shape(p, out_type=tf.int64)  # (batch, queries)
+        query = tf.reshape(tf.range(tf.reduce_prod(shape)), shape)
+        everywhere = tf.math.unsorted_segment_sum(
+            weights,
+            query[..., tf.newaxis] * num_keys + at,
+            tf.reduce_prod(shape) * num_keys,
+        )
+        return output, tf.reshape(everywhere, (*tf.unstack(shape), num_keys))
+
+    def own_weights(self):
+        """Return the attention's weights by name."""
+        named = super().own_weights()
+        if self.alignment == "predictive":
+            named |= {"w_p": self.W_p.kernel, "v_p": self.v_p.kernel}
+        return named
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell eb172bc41440
+# From notebooks/07_global_attention.md, section "The decoder", cell d44e0ccd0724
 class Seq2SeqGlobalDecoder(AttentionDecoder):
-    """To be ported."""
+    """The decoder of Luong et al. 2015, which attends behind the GRU.
+
+    Args:
+        vocab_size: number of target tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state and of the attentional
+            vector; the encoder's.
+        num_layers: number of GRU layers, the encoder's.
+        dropout: probability of dropping a value between layers, and of
+            dropping an attention weight.
+        score: "dot", "general" or "concat"; "dot" wants encoder outputs of
+            size num_hiddens.
+        input_feeding: whether the GRU's input is the attentional vector of
+            the step before, beside the embedding.
+        local: None to look at all source states, or the alignment of
+            `LocalAttention`: "monotonic" or "predictive".
+        window: number of states that `LocalAttention` sees on each side.
+
+    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
+    returns logits (batch, steps, vocab_size), the next state, and attention
+    weights (batch, steps, source steps). The state's context has, beside keys,
+    values and valid lengths, the attentional vector (batch, num_hiddens) of
+    the step before, 0 at first, and the number of the next step (batch,).
+
+    Source: Luong et al. 2015, section 3.
+    """
+
+    kind = "global"
+
+    def __init__(
+        self,
+        vocab_size,
+        embed_size,
+        num_hiddens,
+        num_layers,
+        dropout=0,
+        score="general",
+        input_feeding=True,
+        local=None,
+        window=10,
+    ):
+        super().__init__()
+        self.settings = dict(
+            score=score,
+            input_feeding=input_feeding,
+            local=local,
+            window=window,
+        )
+        if local is None:
+            self.attention = GlobalAttention(num_hiddens, score, dropout)
+        else:
+            self.attention = LocalAttention(num_hiddens, local, window, score, dropout)
+        self.embedding = keras.layers.Embedding(
+            vocab_size, embed_size, keras.initializers.RandomNormal(stddev=1)
+        )
+        self.cells = [GRUCell(num_hiddens) for _ in range(num_layers)]
+        self.dropout = keras.layers.Dropout(dropout)
+        self.W_c = keras.layers.Dense(num_hiddens, use_bias=False)
+        self.dense = keras.layers.Dense(vocab_size)
+        self.built = True
+
+    @property
+    def options(self):
+        """Return what the constructor took beyond the sizes, as a dict."""
+        return dict(self.settings)
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        named = {"attentional.w": self.W_c.kernel}
+        for name, weight in self.attention.own_weights().items():
+            named[f"attention.{name}"] = weight
+        return named
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first state from what the encoder returned."""
+        outputs, hidden = enc_outputs
+        keys = self.attention.project_keys(outputs)  # once for all steps
+        h_tilde = tf.zeros_like(hidden[-1])
+        step = tf.zeros_like(enc_valid_lens, tf.int32)
+        return DecoderState(hidden, (keys, outputs, enc_valid_lens, h_tilde, step))
+
+    def advance(self, x, hidden):
+        """Return the GRU layers' next states, a list, from an input x."""
+        states = []
+        for i, cell in enumerate(self.cells):
+            x = cell(self.dropout(x) if i else x, hidden[i])
+            states.append(x)
+        return states
+
+    def look_back(self, h, source, step):
+        """Return attentional vectors and weights for states h, from a step on.
+
+        Args:
+            h: (batch, steps, num_hiddens).
+            source: keys, values and valid lengths.
+            step: (batch,), the number of the first step.
+        """
+        local = self.settings["local"] is not None
+        context, weights = self.attention.attend(h, *source, *((step,) if local else ()))
+        both = tf.concat((context, h), axis=-1)
+        return tf.tanh(self.W_c(both)), weights
+
+    def call(self, X, state):
+        hidden, (*source, h_tilde, step) = state
+        embeddings = self.embedding(tf.transpose(X))  # (steps, batch, embed)
+        hidden, num_steps = tf.unstack(hidden), tf.shape(X)[1]
+        if self.settings["input_feeding"]:
+
+            def one_step(carry, inputs):
+                (hidden, h_tilde, _), (embedding, step) = carry, inputs
+                x = tf.concat((h_tilde, embedding), axis=-1)
+                hidden = self.advance(x, hidden)
+                h = hidden[-1][:, tf.newaxis]
+                output, weight = self.look_back(h, source, step)
+                return hidden, output[:, 0], weight[:, 0]
+
+            steps = step + tf.range(num_steps)[:, tf.newaxis]
+            no_weight = tf.zeros(tf.shape(source[0])[:2])
+            start = hidden, h_tilde, no_weight
+            found = tf.scan(one_step, (embeddings, steps), start)
+            hidden, outputs, weights = found  # each (steps, batch, ...)
+            outputs = tf.transpose(outputs, (1, 0, 2))
+            weights = tf.transpose(weights, (1, 0, 2))
+        else:  # no step waits for attention: one call for all of them
+            hidden = tf.scan(lambda hidden, x: self.advance(x, hidden), embeddings, hidden)
+            h = tf.transpose(hidden[-1], (1, 0, 2))
+            outputs, weights = self.look_back(h, source, step)
+        context = (*source, outputs[:, -1], step + num_steps)
+        hidden = tf.stack([h[-1] for h in hidden])
+        state = DecoderState(hidden, context)
+        return self.dense(outputs), state, weights
 
 
 __getattr__ = compat.fall_through("tensorflow")
