@@ -322,7 +322,7 @@ class AdditiveAttention(Attention):
         return tf.squeeze(self.w_v(hiddens), -1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 82212b0ad6d7
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell b72d77983992
 class BilinearAttention(Attention):
     """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
@@ -347,7 +347,7 @@ class BilinearAttention(Attention):
         """Score (batch, queries, keys): how well they match."""
         if not self.built:  # attend was called before the layer
             self.build(queries.shape, projected_keys.shape)
-        projected_queries = tf.matmul(queries, self.W)
+        projected_queries = tf.tensordot(queries, self.W, 1)
         return tf.matmul(projected_queries, projected_keys, transpose_b=True)
 
 
@@ -1262,7 +1262,7 @@ class GlobalAttention(Attention):
         }
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell 6f36b957c831
+# From notebooks/07_global_attention.md, section "Local attention", cell 99ceb1b8c6b0
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
@@ -1344,6 +1344,12 @@ class LocalAttention(GlobalAttention):
         if valid_lens is None:
             valid_lens = tf.fill(tf.shape(queries)[:1], num_keys)
         lens = tf.clip_by_value(tf.cast(valid_lens, tf.int64), 0, num_keys)
+        shapes = queries.shape[:1], queries.shape[:2]
+        if not any(map(lens.shape.is_compatible_with, shapes)):
+            raise ValueError(
+                f"valid_lens must be (batch,) = {shapes[0]} or (batch, "
+                f"queries) = {shapes[1]}, not {lens.shape}"
+            )
         if lens.shape.rank == 1:
             lens = lens[:, tf.newaxis]  # (batch, 1 or queries)
         p = self.centers(queries, lens, first_step)  # (batch, queries)

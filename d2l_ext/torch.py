@@ -1272,7 +1272,7 @@ class GlobalAttention(Attention):
         return {name.lower(): layer.weight for name, layer in layers.items()}
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell e5fb11af1870
+# From notebooks/07_global_attention.md, section "Local attention", cell 05d7d9877a5f
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
@@ -1363,7 +1363,7 @@ class LocalAttention(GlobalAttention):
         p = self.centers(queries, lens, first_step)  # (batch, queries)
         # The window, without what lies before the first state: its first
         # state, and how many there are up to p + D or the sentence's end
-        first = (p.detach() - D).ceil().clamp(min=0).long()
+        first = (p.detach() - D).ceil().long().clamp(min=0)
         last = (p.detach() + D).floor().long()
         count = torch.minimum(last + 1, lens) - first
         positions = first[..., None] + torch.arange(2 * D + 1, device=device)
