@@ -1145,7 +1145,7 @@ def get_config(model):
     }
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 0d0fc84c1131
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 91eabdcf3cfe
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -1196,7 +1196,8 @@ def named_weights(model):
 
 def oriented(name, array):
     """Turn a matrix round: a Dense layer keeps (outputs, inputs)."""
-    return array.T if array.ndim == 2 and "embedding" not in name else array
+    kept = name.endswith(("embedding", ".attention.w"))  # not of such layers
+    return array if kept or array.ndim != 2 else array.T
 
 
 def get_weights(model):
@@ -1300,19 +1301,356 @@ def load_model(path):
     return model
 
 
-# From notebooks/07_global_attention.md, section "Global attention", cell 513bde4ea7de
+# From notebooks/07_global_attention.md, section "Global attention", cell 75338cebc995
 class GlobalAttention(Attention):
-    """To be ported."""
+    """Attention to all source states, by a score that one chooses.
+
+    Args:
+        num_hiddens: number of hidden units of the score "concat".
+        score: "dot", q · k; "general", q · W k; or "concat",
+            w_v · tanh(W_q q + W_k k).
+        dropout: probability with which training drops a weight.
+
+    Raises ValueError if there is no such score.
+
+    Source: Luong et al. 2015, section 3.1.
+    """
+
+    def __init__(self, num_hiddens, score="general", dropout=0):
+        super().__init__(dropout)
+        if score == "dot":
+            self.scorer = DotProductAttention(scaled=False)
+        elif score == "general":
+            self.scorer = BilinearAttention()
+        elif score == "concat":
+            self.scorer = AdditiveAttention(num_hiddens)
+        else:
+            raise ValueError(f"score is {score!r}; expected one of {exchange.SCORES}")
+
+    def project_keys(self, keys):
+        """Do the part of the score that needs the keys alone."""
+        return self.scorer.project_keys(keys)
+
+    def score(self, queries, projected_keys):
+        """Score (batch, queries, keys): how well they match."""
+        return self.scorer.score(queries, projected_keys)
+
+    def own_weights(self):
+        """Return the attention's weights by name."""
+        if isinstance(self.scorer, BilinearAttention):
+            return {"w": self.scorer.W}
+        return {
+            name.lower(): getattr(self.scorer, name).weight
+            for name in ("W_q", "W_k", "w_v")
+            if hasattr(self.scorer, name)
+        }
+
+    def infer_shape(self, queries, keys, values, *_):
+        """Find the weights' shapes (Gluon calls this when hybridized)."""
+        self.attend(queries, self.project_keys(keys), values)  # eagerly
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell 12fbdb4c797f
+# From notebooks/07_global_attention.md, section "Local attention", cell fb9afa4998c0
 class LocalAttention(GlobalAttention):
-    """To be ported."""
+    """Attention to a window of the source states around a center.
+
+    Args:
+        num_hiddens: number of hidden units of the predicted center, and of
+            the score "concat".
+        alignment: where the center p of a query q is. "monotonic": at the
+            number of the query's step, from 0. "predictive": at
+            S · sigmoid(v_p · tanh(W_p q)) in a sentence of S states; weights
+            fall off from there as a Gaussian of standard deviation
+            window / 2, so that a row sums to less than 1.
+        window: number of states on each side of the center, 1 or more.
+        score: "dot", "general" or "concat", as for `GlobalAttention`.
+        dropout: probability with which training drops a weight.
+
+    States outside the window, or behind the valid lengths, get weight 0; if
+    the window holds no state, all weights and the output are 0.
+
+    Raises ValueError if there is no such alignment, score or window.
+
+    Source: Luong et al. 2015, section 3.2.
+    """
+
+    def __init__(
+        self,
+        num_hiddens,
+        alignment="predictive",
+        window=10,
+        score="general",
+        dropout=0,
+    ):
+        super().__init__(num_hiddens, score, dropout)
+        if alignment not in exchange.ALIGNMENTS:
+            raise ValueError(f"alignment is {alignment!r}; expected one of {exchange.ALIGNMENTS}")
+        if window < 1:
+            raise ValueError(f"window is {window}; expected 1 or more")
+        self.alignment, self.window = alignment, window
+        if alignment == "predictive":
+            options = dict(
+                use_bias=False,
+                flatten=False,
+                weight_initializer=init.Xavier(),
+            )
+            self.W_p = nn.Dense(num_hiddens, **options)
+            self.v_p = nn.Dense(1, **options)
+            self.initialize()  # deferred: sizes are found at the first call
+
+    def centers(self, queries, valid_lens, first_step=0):
+        """Say around which state each query looks.
+
+        Args:
+            queries: (batch, queries, query size).
+            valid_lens: (batch, 1 or queries) integers.
+            first_step: number of the first query's step: an integer, or
+                (batch,) integers.
+
+        Returns:
+            Centers p (batch, queries), of the queries' type.
+        """
+        F = mx.sym if isinstance(queries, mx.sym.Symbol) else mx.nd
+        if self.alignment == "predictive":
+            hiddens = F.npx.activation(self.W_p(queries), act_type="tanh")
+            p = F.np.squeeze(self.v_p(hiddens), -1)
+            return valid_lens * F.npx.sigmoid(p)
+        if F is mx.nd:
+            first_step = np.array(first_step, dtype="int32", ctx=queries.ctx)
+            first_step = first_step.reshape(-1, 1)  # (batch or 1, 1)
+        elif isinstance(first_step, mx.sym.Symbol):
+            first_step = F.np.expand_dims(first_step, 1)
+        zeros = F.np.zeros_like(F.npx.arange_like(queries, axis=0))  # (batch,)
+        steps = F.npx.arange_like(queries, axis=1)  # (queries,)
+        return first_step + F.np.expand_dims(zeros, 1) + steps
+
+    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
+        """Attend to windows of keys that have been projected already.
+
+        Args:
+            queries: (batch, queries, query size).
+            projected_keys: what project_keys returned.
+            values: (batch, keys, value size).
+            valid_lens: None, (batch,) or (batch, queries) integers.
+            first_step: number of the first query's step: an integer, or
+                (batch,) integers.
+
+        Returns:
+            The pair of output (batch, queries, value size) and attention
+            weights (batch, queries, keys).
+        """
+        F = mx.sym if isinstance(queries, mx.sym.Symbol) else mx.nd
+        ctx = None if F is mx.sym else queries.ctx
+        if F is mx.nd and 0 in (*queries.shape[:2], values.shape[1]):
+            # MXNet's operators want a number or more: nothing to look at
+            return super().attend(queries, projected_keys, values, valid_lens)
+        D = self.window
+        # A Symbol does not know its shape, so the graph counts the keys
+        ones = F.np.ones_like(F.npx.arange_like(values, axis=1))
+        ones = ones.astype("int32")  # (keys,)
+        num_keys = ones.sum()
+        if valid_lens is None:
+            batch = F.np.ones_like(F.npx.arange_like(values, axis=0))
+            lens = batch.astype("int32") * num_keys
+        elif F is mx.sym:
+            lens = valid_lens.astype("int32")
+        else:
+            lens = np.array(valid_lens, dtype="int32", ctx=ctx)
+        lens = F.np.clip(F.np.minimum(lens, num_keys), 0, None)
+        lens = F.npx.reshape(lens, (-2, -1))  # (batch, 1 or queries)
+        p = self.centers(queries, lens, first_step)  # (batch, queries)
+        # The window, without what lies before the first state: its first
+        # state, and how many there are up to p + D or the sentence's end
+        first = F.np.clip(F.np.ceil(p - D), 0, None).astype("int32")
+        last = F.np.floor(p + D).astype("int32")
+        count = F.np.minimum(last + 1, lens) - first
+        first = F.np.expand_dims(first, 2)
+        positions = first + F.np.arange(2 * D + 1, dtype="int32", ctx=ctx)
+        # (batch, queries, 2D + 1)
+        at = F.np.minimum(positions, num_keys - 1)
+
+        def places_of(at):  # of x[i, at[i, ...]], as gather_nd wants it
+            rows = F.np.zeros_like(at).T + F.npx.arange_like(at, axis=0)
+            return F.np.stack([rows.T, at])
+
+        def each(x):  # each query by itself: (batch * queries, ...)
+            return F.npx.reshape(x, (-5, -4))
+
+        window = places_of(at)
+        scores = self.score(
+            F.np.expand_dims(each(queries), 1),
+            each(F.npx.gather_nd(projected_keys, window)),
+        )  # (batch * queries, 1, 2D + 1)
+        weights = masked_softmax(F.npx.reshape_like(scores, at), count)
+        if self.alignment == "predictive":
+            z = (positions - F.np.expand_dims(p, 2)) / (D / 2)
+            weights = weights * F.np.exp(-F.np.square(z) / 2)
+        dropped = F.np.expand_dims(each(self.dropout(weights)), 1)
+        output = F.npx.batch_dot(dropped, each(F.npx.gather_nd(values, window)))
+        output = F.npx.reshape_like(  # (batch, queries, value size)
+            F.np.squeeze(output, 1), p, lhs_end=1, rhs_end=2
+        )
+        # Each key finds its weight in the window, or a 0 on either side of it
+        at = F.np.clip(F.npx.arange_like(ones) - first, -1, 2 * D + 1) + 1
+        padded = F.np.pad(weights, ((0, 0), (0, 0), (1, 1)))
+        everywhere = F.npx.gather_nd(each(padded), places_of(each(at)))
+        return output, F.npx.reshape_like(everywhere, at)
+
+    def own_weights(self):
+        """Return the attention's weights by name."""
+        named = super().own_weights()
+        if self.alignment == "predictive":
+            named["w_p"], named["v_p"] = self.W_p.weight, self.v_p.weight
+        return named
+
+    @functools.cached_property
+    def compiled(self):
+        """Return `attend` as a block that takes the first steps (batch,) too.
+
+        `compiled_attend` is for what all attentions take.
+        """
+        types = 3 * ["float32"] + 2 * ["int32"]
+        inputs = [
+            mx.sym.var(f"input_{i}", dtype=dtype).as_np_ndarray() for i, dtype in enumerate(types)
+        ]
+        outputs = list(self.attend(*inputs))
+        block = gluon.SymbolBlock(outputs, inputs, self.collect_params())
+        block.hybridize()
+        return block
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell 519582cfa118
+# From notebooks/07_global_attention.md, section "The decoder", cell f85633b536f4
 class Seq2SeqGlobalDecoder(AttentionDecoder):
-    """To be ported."""
+    """The decoder of Luong et al. 2015, which attends behind the GRU.
+
+    Args:
+        vocab_size: number of target tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state and of the attentional
+            vector; the encoder's.
+        num_layers: number of GRU layers, the encoder's.
+        dropout: probability of dropping a value between layers, and of
+            dropping an attention weight.
+        score: "dot", "general" or "concat"; "dot" wants encoder outputs of
+            size num_hiddens.
+        input_feeding: whether the GRU's input is the attentional vector of
+            the step before, beside the embedding.
+        local: None to look at all source states, or the alignment of
+            `LocalAttention`: "monotonic" or "predictive".
+        window: number of states that `LocalAttention` sees on each side.
+
+    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
+    returns logits (batch, steps, vocab_size), the next state, and attention
+    weights (batch, steps, source steps). The state's context has, beside keys,
+    values and valid lengths, the attentional vector (batch, num_hiddens) of
+    the step before, 0 at first, and the number of the next step (batch,).
+
+    Source: Luong et al. 2015, section 3.
+    """
+
+    kind = "global"
+
+    def __init__(
+        self,
+        vocab_size,
+        embed_size,
+        num_hiddens,
+        num_layers,
+        dropout=0,
+        score="general",
+        input_feeding=True,
+        local=None,
+        window=10,
+    ):
+        super().__init__()
+        self.settings = dict(
+            score=score,
+            input_feeding=input_feeding,
+            local=local,
+            window=window,
+        )
+        if local is None:
+            self.attention = GlobalAttention(num_hiddens, score, dropout)
+        else:
+            self.attention = LocalAttention(num_hiddens, local, window, score, dropout)
+        self.embedding = nn.Embedding(vocab_size, embed_size, weight_initializer=init.Normal(1))
+        self.cells = nn.Sequential()
+        self.cells.add(*[GRUCell(num_hiddens) for _ in range(num_layers)])
+        self.dropout = nn.Dropout(dropout)
+        self.W_c = nn.Dense(num_hiddens, use_bias=False, flatten=False)
+        self.dense = nn.Dense(vocab_size, flatten=False)
+        self.initialize(init.Xavier(), force_reinit=True)
+
+    @property
+    def options(self):
+        """Return what the constructor took beyond the sizes, as a dict."""
+        return dict(self.settings)
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        named = {"attentional.w": self.W_c.weight}
+        for name, weight in self.attention.own_weights().items():
+            named[f"attention.{name}"] = weight
+        return named
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first state from what the encoder returned."""
+        outputs, hidden = enc_outputs
+        keys = self.attention.project_keys(outputs)  # once for all steps
+        # Gluon can't find the shape of W of "general" once it has compiled
+        self.attention.score(np.expand_dims(hidden[-1], 1), keys)
+        h_tilde = np.zeros_like(hidden[-1])
+        step = np.zeros_like(enc_valid_lens)
+        return DecoderState(hidden, (keys, outputs, enc_valid_lens, h_tilde, step))
+
+    def advance(self, x, hidden):
+        """Return the GRU layers' next states, a list, from an input x."""
+        states = []
+        for i, cell in enumerate(self.cells):
+            x = cell(self.dropout(x) if i else x, hidden[i])
+            states.append(x)
+        return states
+
+    def look_back(self, h, source, step):
+        """Return attentional vectors and weights for states h, from a step on.
+
+        Args:
+            h: (batch, steps, num_hiddens).
+            source: keys, values and valid lengths.
+            step: (batch,), the number of the first step.
+        """
+        if self.settings["local"] == "monotonic":  # needs the step
+            context, weights = self.attention.compiled(h, *source, step)
+        else:
+            context, weights = compiled_attend(self.attention)(h, *source)
+        both = np.concatenate([context, h], axis=-1)
+        return npx.activation(self.W_c(both), act_type="tanh"), weights
+
+    def forward(self, X, state):
+        hidden, (*source, h_tilde, step) = state
+        embeddings = self.embedding(X.T)  # (steps, batch, embed_size)
+        outputs, weights = [], []
+        if self.settings["input_feeding"]:
+            for i, embedding in enumerate(embeddings):
+                x = np.concatenate([h_tilde, embedding], axis=-1)
+                hidden = self.advance(x, hidden)
+                h = np.expand_dims(hidden[-1], 1)
+                output, weight = self.look_back(h, source, step + i)
+                h_tilde = output[:, 0]
+                outputs.append(output)
+                weights.append(weight)
+            outputs = np.concatenate(outputs, axis=1)
+            weights = np.concatenate(weights, axis=1)
+        else:  # no step waits for attention: one call for all of them
+            for embedding in embeddings:
+                hidden = self.advance(embedding, hidden)
+                outputs.append(hidden[-1])
+            h = np.stack(outputs, axis=1)
+            outputs, weights = self.look_back(h, source, step)
+            h_tilde = outputs[:, -1]
+        context = (*source, h_tilde, step + X.shape[1])
+        state = DecoderState(np.stack(list(hidden)), context)
+        return self.dense(outputs), state, weights
 
 
 __getattr__ = compat.fall_through("mxnet")
