@@ -1126,9 +1126,16 @@ def translate(model, sentences, beam_size=1, max_steps=None):
     return results
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell a8d082652055
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell b5e3cdecd90e
 def get_config(model):
-    """Return the sizes from which a model can be built again, as a dict."""
+    """Return what it takes to build a model of the same form again.
+
+    Args:
+        model: a `Seq2Seq`.
+
+    Returns:
+        Dict of its kind, sizes and options, as `new_model` takes it.
+    """
     encoder, decoder = model.encoder, model.decoder
     attends = isinstance(decoder, AttentionDecoder)
     src_vocab_size, embed_size = encoder.embedding.weight.shape

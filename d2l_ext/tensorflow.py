@@ -1075,9 +1075,16 @@ def translate(model, sentences, beam_size=1, max_steps=None):
     return results
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 65000b2b50d9
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 10a30c670c56
 def get_config(model):
-    """Return the sizes from which a model can be built again, as a dict."""
+    """Return what it takes to build a model of the same form again.
+
+    Args:
+        model: a `Seq2Seq`.
+
+    Returns:
+        Dict of its kind, sizes and options, as `new_model` takes it.
+    """
     encoder, decoder = model.encoder, model.decoder
     attends = isinstance(decoder, AttentionDecoder)
     return dict(

@@ -1074,9 +1074,16 @@ def translate(model, sentences, beam_size=1, max_steps=None):
     return results
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 68d73b0a3ce8
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 4b2504bea29f
 def get_config(model):
-    """Return the sizes from which a model can be built again, as a dict."""
+    """Return what it takes to build a model of the same form again.
+
+    Args:
+        model: a `Seq2Seq`.
+
+    Returns:
+        Dict of its kind, sizes and options, as `new_model` takes it.
+    """
     encoder, decoder = model.encoder, model.decoder
     attends = isinstance(decoder, AttentionDecoder)
     return dict(
