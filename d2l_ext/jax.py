@@ -18,6 +18,7 @@ import jax
 import numpy
 import optax
 from flax import nnx
+from jax import lax
 from jax import numpy as jnp
 
 from d2l_ext import corpora, plots, views
@@ -1353,19 +1354,326 @@ def load_model(path):
     return model
 
 
-# From notebooks/07_global_attention.md, section "Global attention", cell 203f51d0a9dd
+# From notebooks/07_global_attention.md, section "Global attention", cell fdd6cfacc272
 class GlobalAttention(Attention):
-    """To be ported."""
+    """Attention to all source states, by a score that one chooses.
+
+    Args:
+        num_hiddens: number of hidden units of the score "concat".
+        score: "dot", q · k; "general", q · W k; or "concat",
+            w_v · tanh(W_q q + W_k k).
+        dropout: probability with which training drops a weight.
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
+
+    Raises ValueError if there is no such score.
+
+    Source: Luong et al. 2015, section 3.1.
+    """
+
+    def __init__(self, num_hiddens, score="general", dropout=0, rngs=None):
+        rngs = rngs or nnx.Rngs(0)
+        super().__init__(dropout, rngs)
+        if score == "dot":
+            self.scorer = DotProductAttention(scaled=False, rngs=rngs)
+        elif score == "general":
+            self.scorer = BilinearAttention(rngs=rngs)
+        elif score == "concat":
+            self.scorer = AdditiveAttention(num_hiddens, rngs=rngs)
+        else:
+            raise ValueError(f"score is {score!r}; expected one of {exchange.SCORES}")
+
+    def project_keys(self, keys):
+        """Do the part of the score that needs the keys alone."""
+        return self.scorer.project_keys(keys)
+
+    def score(self, queries, projected_keys):
+        """Score (batch, queries, keys): how well they match."""
+        return self.scorer.score(queries, projected_keys)
+
+    def own_weights(self):
+        """Return the attention's weights by name."""
+        layers = {
+            name: getattr(self.scorer, name)
+            for name in ("W", "W_q", "W_k", "w_v")
+            if hasattr(self.scorer, name)
+        }
+        return {name.lower(): layer.kernel for name, layer in layers.items()}
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell 250c8db56089
+# From notebooks/07_global_attention.md, section "Local attention", cell dadf71bad119
 class LocalAttention(GlobalAttention):
-    """To be ported."""
+    """Attention to a window of the source states around a center.
+
+    Args:
+        num_hiddens: number of hidden units of the predicted center, and of
+            the score "concat".
+        alignment: where the center p of a query q is. "monotonic": at the
+            number of the query's step, from 0. "predictive": at
+            S · sigmoid(v_p · tanh(W_p q)) in a sentence of S states; weights
+            fall off from there as a Gaussian of standard deviation
+            window / 2, so that a row sums to less than 1.
+        window: number of states on each side of the center, 1 or more.
+        score: "dot", "general" or "concat", as for `GlobalAttention`.
+        dropout: probability with which training drops a weight.
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
+
+    States outside the window, or behind the valid lengths, get weight 0; if
+    the window holds no state, all weights and the output are 0.
+
+    Raises ValueError if there is no such alignment, score or window.
+
+    Source: Luong et al. 2015, section 3.2.
+    """
+
+    def __init__(
+        self,
+        num_hiddens,
+        alignment="predictive",
+        window=10,
+        score="general",
+        dropout=0,
+        rngs=None,
+    ):
+        rngs = rngs or nnx.Rngs(0)
+        super().__init__(num_hiddens, score, dropout, rngs)
+        if alignment not in exchange.ALIGNMENTS:
+            raise ValueError(f"alignment is {alignment!r}; expected one of {exchange.ALIGNMENTS}")
+        if window < 1:
+            raise ValueError(f"window is {window}; expected 1 or more")
+        self.alignment, self.window = alignment, window
+        if alignment == "predictive":
+            self.W_p = LazyLinear(num_hiddens, rngs)
+            self.v_p = LazyLinear(1, rngs)
+
+    def centers(self, queries, valid_lens, first_step=0):
+        """Say around which state each query looks.
+
+        Args:
+            queries: (batch, queries, query size).
+            valid_lens: (batch, 1 or queries) integers.
+            first_step: number of the first query's step: an integer, or
+                (batch,) integers.
+
+        Returns:
+            Centers p (batch, queries), of the queries' type.
+        """
+        if self.alignment == "predictive":
+            p = self.v_p(jnp.tanh(self.W_p(queries))).squeeze(-1)
+            p = valid_lens * nnx.sigmoid(p)
+        else:
+            p = jnp.reshape(first_step, (-1, 1)) + jnp.arange(queries.shape[1])
+        return jnp.broadcast_to(p, queries.shape[:2]).astype(queries.dtype)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
+        """Attend to windows of keys that have been projected already.
+
+        Args:
+            queries: (batch, queries, query size).
+            projected_keys: what project_keys returned.
+            values: (batch, keys, value size).
+            valid_lens: None, (batch,) or (batch, queries) integers.
+            first_step: number of the first query's step: an integer, or
+                (batch,) integers.
+
+        Returns:
+            The pair of output (batch, queries, value size) and attention
+            weights (batch, queries, keys).
+        """
+        (batch, num_queries), num_keys = queries.shape[:2], values.shape[1]
+        D = self.window
+        if valid_lens is None:
+            valid_lens = jnp.full(batch, num_keys)
+        # Clip lengths in their own type: JAX would cut off NumPy's 64 bits
+        most = min(num_keys, jnp.iinfo(valid_lens.dtype).max)
+        lens = jnp.asarray(valid_lens.clip(0, most))
+        if lens.shape not in (queries.shape[:1], queries.shape[:2]):
+            raise ValueError(
+                f"valid_lens must be (batch,) = {queries.shape[:1]} or "
+                f"(batch, queries) = {queries.shape[:2]}, not {lens.shape}"
+            )
+        lens = lens if lens.ndim == 2 else lens[:, None]
+        p = self.centers(queries, lens, first_step)  # (batch, queries)
+        # The window, without what lies before the first state: its first
+        # state, and how many there are up to p + D or the sentence's end
+        first = jnp.ceil(p - D).clip(0).astype(int)
+        last = jnp.floor(p + D).astype(int)
+        count = jnp.minimum(last + 1, lens) - first
+        # (batch, queries, 2D + 1). Behind the last state JAX reads that state
+        # again, and writes nothing
+        positions = first[..., None] + jnp.arange(2 * D + 1)
+        row = jnp.arange(batch)[:, None, None]
+        # each query by itself: (batch * queries, 1 or 2D + 1, size)
+        scores = self.score(
+            lax.collapse(queries, 0, 2)[:, None],
+            lax.collapse(projected_keys[row, positions], 0, 2),
+        )
+        weights = masked_softmax(scores.reshape(positions.shape), count)
+        if self.alignment == "predictive":
+            z = (positions - p[..., None]) / (D / 2)
+            weights = weights * jnp.exp(-(z**2) / 2)
+        dropped = lax.collapse(self.dropout(weights), 0, 2)[:, None]
+        output = dropped @ lax.collapse(values[row, positions], 0, 2)
+        everywhere = jnp.zeros((batch, num_queries, num_keys), weights.dtype)
+        query = jnp.arange(num_queries)[:, None]
+        everywhere = everywhere.at[row, query, positions].set(weights)
+        output = output.reshape(batch, num_queries, values.shape[-1])
+        return output, everywhere
+
+    def own_weights(self):
+        """Return the attention's weights by name."""
+        named = super().own_weights()
+        if self.alignment == "predictive":
+            named |= {"w_p": self.W_p.kernel, "v_p": self.v_p.kernel}
+        return named
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell 50fe0f52b218
+# From notebooks/07_global_attention.md, section "The decoder", cell c5882babea5a
 class Seq2SeqGlobalDecoder(AttentionDecoder):
-    """To be ported."""
+    """The decoder of Luong et al. 2015, which attends behind the GRU.
+
+    Args:
+        vocab_size: number of target tokens.
+        embed_size: length of an embedding.
+        num_hiddens: size of a GRU layer's state and of the attentional
+            vector; the encoder's.
+        num_layers: number of GRU layers, the encoder's.
+        dropout: probability of dropping a value between layers, and of
+            dropping an attention weight.
+        score: "dot", "general" or "concat"; "dot" wants encoder outputs of
+            size num_hiddens.
+        input_feeding: whether the GRU's input is the attentional vector of
+            the step before, beside the embedding.
+        local: None to look at all source states, or the alignment of
+            `LocalAttention`: "monotonic" or "predictive".
+        window: number of states that `LocalAttention` sees on each side.
+        rngs: random streams of the weights and of dropout; None means
+            `nnx.Rngs(0)`.
+
+    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
+    returns logits (batch, steps, vocab_size), the next state, and attention
+    weights (batch, steps, source steps). The state's context has, beside keys,
+    values and valid lengths, the attentional vector (batch, num_hiddens) of
+    the step before, 0 at first, and the number of the next step (batch,).
+
+    Source: Luong et al. 2015, section 3.
+    """
+
+    kind = "global"
+
+    def __init__(
+        self,
+        vocab_size,
+        embed_size,
+        num_hiddens,
+        num_layers,
+        dropout=0,
+        score="general",
+        input_feeding=True,
+        local=None,
+        window=10,
+        rngs=None,
+    ):
+        rngs = rngs or nnx.Rngs(0)
+        self.score, self.input_feeding = score, input_feeding
+        self.local, self.window = local, window
+        if local is None:
+            self.attention = GlobalAttention(num_hiddens, score, dropout, rngs)
+        else:
+            self.attention = LocalAttention(num_hiddens, local, window, score, dropout, rngs)
+        self.embedding = nnx.Embed(vocab_size, embed_size, rngs=rngs)
+        self.cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
+        self.dropout = nnx.Dropout(dropout, rngs=rngs)
+        self.W_c = LazyLinear(num_hiddens, rngs)
+        self.dense = nnx.Linear(num_hiddens, vocab_size, rngs=rngs)
+
+    @property
+    def options(self):
+        """Return what the constructor took beyond the sizes, as a dict."""
+        return dict(
+            score=self.score,
+            input_feeding=self.input_feeding,
+            local=self.local,
+            window=self.window,
+        )
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        named = {"attentional.w": self.W_c.kernel}
+        for name, weight in self.attention.own_weights().items():
+            named[f"attention.{name}"] = weight
+        return named
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first state from what the encoder returned."""
+        outputs, hidden = enc_outputs
+        keys = self.attention.project_keys(outputs)  # once for all steps
+        h_tilde = jnp.zeros_like(hidden[-1])
+        step = jnp.zeros_like(enc_valid_lens)
+        return DecoderState(hidden, (keys, outputs, enc_valid_lens, h_tilde, step))
+
+    def advance(self, x, hidden):
+        """Return the GRU layers' next states, a list, from an input x."""
+        states = []
+        for i, cell in enumerate(self.cells):
+            x = cell(self.dropout(x) if i else x, hidden[i])
+            states.append(x)
+        return states
+
+    def look_back(self, h, source, step):
+        """Return attentional vectors and weights for states h, from a step on.
+
+        Args:
+            h: (batch, steps, num_hiddens).
+            source: keys, values and valid lengths.
+            step: (batch,), the number of the first step.
+        """
+        context, weights = self.attention.attend(
+            h, *source, *(() if self.local is None else (step,))
+        )
+        both = jnp.concat((context, h), axis=-1)
+        return jnp.tanh(self.W_c(both)), weights
+
+    def step(self, carry, embedding, source):
+        """Return the next carry, and this step's output and weights."""
+        hidden, h_tilde, step = carry
+        x = jnp.concat((h_tilde, embedding), axis=-1)
+        hidden = jnp.stack(self.advance(x, hidden))
+        outputs, weights = self.look_back(hidden[-1][:, None], source, step)
+        h_tilde = outputs[:, 0]  # (batch, num_hiddens)
+        return (hidden, h_tilde, step + 1), (h_tilde, weights[:, 0])
+
+    def __call__(self, X, state):
+        hidden, (*source, h_tilde, step) = state
+        outputs = self.embedding(X)  # (batch, steps, embed_size)
+        carry = hidden, h_tilde, step
+        if not self.input_feeding:  # no step waits for attention
+            states = []
+            for i, cell in enumerate(self.cells):
+                outputs = self.dropout(outputs) if i else outputs
+                outputs, h = cell.read(outputs, hidden[i])
+                states.append(h)
+            outputs, weights = self.look_back(outputs, source, step)
+            carry = jnp.stack(states), outputs[:, -1], step + X.shape[1]
+        elif X.shape[1] == 1:  # no loop to compile
+            carry, result = self.step(carry, outputs[:, 0], source)
+            outputs, weights = (array[:, None] for array in result)
+        else:  # as in chapter 05
+            run = nnx.scan(
+                nnx.remat(type(self).step),
+                out_axes=(nnx.Carry, 1),
+                in_axes=(
+                    nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}),
+                    nnx.Carry,
+                    1,
+                    None,
+                ),
+            )
+            carry, (outputs, weights) = run(self, carry, outputs, source)
+        hidden, h_tilde, step = carry
+        state = DecoderState(hidden, (*source, h_tilde, step))
+        return self.dense(outputs), state, weights
 
 
 __getattr__ = compat.fall_through("jax")
