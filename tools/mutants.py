@@ -36,6 +36,7 @@ TESTS = (
     "test_attention_cues.py",
     "test_masked_softmax.py",
     "test_attention_functions.py",
+    "test_global_attention.py",
     "test_seq2seq.py",
     "test_translate.py",
     "test_outside.py",
@@ -49,6 +50,7 @@ FIRST = {
     "04": "test_seq2seq.py",
     "05": "test_seq2seq.py",
     "06": "test_translate.py",
+    "07": "test_global_attention.py",
 }
 
 # What a failed expectation looks like in pytest's summary. Any other exception is a crash: such a
