@@ -92,7 +92,7 @@ test: lint check test-code test-notebooks ## run all tests
 # --- For authors ----------------------------------------------------------------------------------
 
 .PHONY: install build notebooks check lint test-code test-notebooks figures check-versions clean
-.PHONY: mutants parity models decoders
+.PHONY: mutants parity models decoders bench bench-scaling
 install: $(READ) $(WRITE) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -129,6 +129,12 @@ models: $(STAMPS)/project $(STAMPS)/jax $(STAMPS)/pytorch ## train the models th
 
 decoders: $(READ) ## train all decoders of chapter 07 and write its tables
 	@for framework in $(FRAMEWORKS); do $(PY) -m benchmarks.decoders $$framework; done
+
+bench: $(READ) ## train in every framework beside d2l's PyTorch and write docs/speed.md
+	$(PY) -m benchmarks.speed $(FRAMEWORK:%=--framework %) $(if $(CORPUS),--corpus '$(CORPUS)')
+
+bench-scaling: $(READ) ## the same by length, batch and width, and translation; docs/scaling.md
+	$(PY) -m benchmarks.scaling
 
 figures: $(STAMPS)/project ## draw the conceptual figures again (figures/*.py)
 	@for script in figures/*.py; do echo "$$script"; $(PY) "$$script"; done

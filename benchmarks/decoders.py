@@ -14,10 +14,9 @@ import time
 from importlib import metadata
 from pathlib import Path
 
+from benchmarks import LIBRARIES, NAMES
 from d2l_ext import corpora, files, metrics, weights
 
-LIBRARIES = {"pytorch": "torch", "mxnet": "mxnet", "jax": "jax", "tensorflow": "tensorflow"}
-NAMES = {"pytorch": "PyTorch", "mxnet": "MXNet", "jax": "JAX", "tensorflow": "TensorFlow"}
 RESULTS = Path(__file__).with_name("decoders")
 CHAPTER = Path(__file__).parents[1] / "notebooks" / "07_global_attention.md"
 SIZES = {"embed_size": 64, "num_hiddens": 128, "num_layers": 1, "dropout": 0.0}

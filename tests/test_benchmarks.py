@@ -4,9 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import decoders
+from benchmarks import decoders, scaling, speed
+from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, pad_batch
+from tests import frameworks, tiny
 
 ALL = pytest.mark.parametrize("framework", decoders.LIBRARIES)
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
@@ -52,3 +55,124 @@ def test_a_chapter_without_the_table_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="has 0 tables for jax; expected 1"):
         decoders.write_table("jax")
     assert path.read_text(encoding="utf-8") == "# No table here\n"
+
+
+# Speed -------------------------------------------------------------------------------------------
+
+PAIRS = [Pair(("a", "b"), ("A",), None), Pair(("c",), ("B", "C", "D"), None)]
+
+
+@pytest.fixture
+def corpus():
+    src, tgt = (Vocab.build([pair[side] for pair in PAIRS]) for side in (0, 1))
+    return ParallelCorpus("two", PAIRS, PAIRS[:1], [], src, tgt, 9)
+
+
+@pytest.mark.parametrize("bench", [speed, scaling], ids=["speed", "scaling"])
+def test_a_page_shows_what_was_measured_with_the_pinned_versions(bench):
+    result = json.loads(bench.RESULTS.read_text(encoding="utf-8"))
+    assert bench.PAGE.read_text(encoding="utf-8") == bench.page(result)
+    pins = "".join(file.read_text() for file in REQUIREMENTS.glob("*.txt"))
+    versions = result["machine"].rstrip(".").partition(" with ")[2].split(", ")
+    assert len(versions) == 7
+    for package, version in map(str.split, versions):
+        assert re.search(rf"^{package}=={re.escape(version)}\b", pins, re.MULTILINE), package
+
+
+def test_a_summary_is_made_of_medians(corpus, monkeypatch):
+    monkeypatch.setattr(speed, "load", lambda name: corpus)
+    repeats = [
+        {
+            speed.D2L: {"seconds": 10.0 * (i + 1), "epoch": 2.0, "compilation": 0.0, "bleu": 1.0}
+            | {"rate": 1e6 * (i + 1)},
+            "jax": {"seconds": 5.0, "epoch": i + 1.0, "compilation": i, "bleu": 50.0 + i}
+            | {"loss": 0.5},
+        }
+        for i in range(3)
+    ]
+    figures = speed.summary(repeats, "two")["jax"]
+    assert figures["times as fast as d2l"] == 4  # of 2, 4 and 6
+    assert (figures["seconds"], figures["compilation"], figures["BLEU"]) == (5, 1, 51)
+    assert figures["milliseconds a step"] == 2000  # both pairs fit into one batch
+    assert figures["target tokens a second"] == (2 + 4) / 2
+    work = speed.operations(corpus, speed.configuration(corpus))
+    assert figures["share of the matrix rate"] == work / 2 / 2e6
+
+
+def test_operations_by_hand(corpus):
+    """One layer of 2 units, embeddings of 3, 8 target words; 5 source and 6 target tokens."""
+    config = speed.configuration(corpus) | {"embed_size": 3, "num_hiddens": 2, "num_layers": 1}
+    assert config["tgt_vocab_size"] == 8
+    encoder = (3 + 2) * 6 + 2 * 2
+    decoder = 2 * 2 + (2 + 3 + 2) * 6 + 2 * 8
+    attention = (3 * 2 + 2 * 4) * (2 + 2)  # scores and averages of all pairs of tokens
+    assert speed.operations(corpus, config) == 6 * (5 * encoder + 6 * decoder + attention)
+    deeper = speed.operations(corpus, config | {"num_layers": 2})
+    assert deeper - speed.operations(corpus, config) == 6 * (5 + 6) * (2 + 2) * 6
+
+
+def test_settings_vary_one_thing_at_a_time():
+    for setting in scaling.SETTINGS:
+        assert sum(setting[name] != scaling.BASE[name] for name in scaling.BASE) <= 1
+        batch = scaling.random_batch(setting["length"], setting["batch"])
+        assert batch.src.shape == (setting["batch"], setting["length"])
+        assert (batch.src_valid_len == setting["length"]).all()
+
+
+@pytest.fixture(scope="module")
+def book():
+    if frameworks.FRAMEWORKS["pytorch"] not in frameworks.UNDER_TEST:
+        pytest.skip("d2l's model is PyTorch's")
+    from benchmarks import d2l_torch
+
+    return d2l_torch
+
+
+def test_the_book_s_model_gets_the_same_pairs(book, corpus):
+    batch = pad_batch(PAIRS, corpus.src_vocab, corpus.tgt_vocab)
+    src, tgt_in, lens, tgt_out = book.padded(PAIRS, corpus, 9)
+    for mine, theirs in ((src, batch.src), (tgt_in, batch.tgt_in), (tgt_out, batch.tgt_out)):
+        assert mine.shape == (2, 9)
+        np.testing.assert_array_equal(mine[:, : theirs.shape[1]], theirs)
+        assert (mine[:, theirs.shape[1] :] == corpus.src_vocab.pad).all()
+    np.testing.assert_array_equal(lens, batch.src_valid_len)
+
+
+def test_the_book_s_model_is_the_same_model(book):
+    """From equal weights, the same logits for sentences of full length, and the same loss."""
+    torch, d2l = book.torch, frameworks.FRAMEWORKS["pytorch"].d2l
+    config = tiny.config("attention", 2, bidirectional=False)
+    ours, theirs = d2l.new_model(config), book.new_model(config, lr=0.01).eval()
+    src, tgt_in = scaling.random_batch(5, 3).src % 9, scaling.random_batch(5, 3).tgt_in % 9
+    lens = np.full(3, 5, np.int32)
+    given = [torch.tensor(array, dtype=torch.int64) for array in (src, tgt_in, lens)]
+    theirs(*given)  # finds the sizes of its lazy layers
+    weights = {name: weight.data for name, weight in d2l.named_weights(ours).items()}
+    with torch.no_grad():
+        for layer in range(2):
+            for part, name in (("x", "ih"), ("h", "hh")):
+                for kind in ("weight", "bias"):
+                    for side, rnn in (
+                        ("encoder", theirs.encoder.rnn.rnn),
+                        ("decoder", theirs.decoder.rnn),
+                    ):
+                        ours_is = weights.pop(f"{side}.gru.{layer}.{kind[0]}_{part}")
+                        getattr(rnn, f"{kind}_{name}_l{layer}").copy_(ours_is)
+        for name, layer in (
+            ("encoder.embedding", theirs.encoder.embedding),
+            ("decoder.embedding", theirs.decoder.embedding),
+            ("decoder.attention.w_q", theirs.decoder.attention.W_q),
+            ("decoder.attention.w_k", theirs.decoder.attention.W_k),
+            ("decoder.attention.w_v", theirs.decoder.attention.w_v),
+            ("decoder.dense.w", theirs.decoder.dense),
+        ):
+            layer.weight.copy_(weights.pop(name))
+        theirs.decoder.dense.bias.copy_(weights.pop("decoder.dense.b"))
+        assert not weights
+        found = theirs(*given)
+    expected, _ = d2l.teacher_forcing(ours, src, lens, tgt_in)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    labels = torch.tensor(np.maximum(tgt_in, 2), dtype=torch.int64)
+    labels[0, 3:] = 1  # padding does not count
+    expected = d2l.masked_loss(found, labels, torch.tensor([3, 5, 5]))
+    np.testing.assert_allclose(theirs.loss(found, labels), expected, rtol=1e-6)

@@ -1,0 +1,213 @@
+"""How training scales with length, batch and width, and how fast models translate.
+
+`make bench-scaling` runs every framework, and d2l's own PyTorch model beside them, each in a
+process of its own, and writes benchmarks/scaling.json and docs/scaling.md. Speed with compilation
+is what `make bench` measures; here compiled code is warm.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import LIBRARIES, NAMES, speed
+from d2l_ext import corpora, files, weights
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).with_name("scaling.json")
+PAGE = ROOT / "docs" / "scaling.md"
+BASE = {"length": 20, "batch": 128, "width": 256}
+VARIED = {"length": (10, 20, 40, 80), "batch": (32, 128, 512), "width": (128, 256, 512)}
+SETTINGS = [BASE | {name: value} for name, values in VARIED.items() for value in values]
+VOCAB = 200
+TIMED_STEPS = 5
+SENTENCES = 64
+
+
+def random_batch(length, batch):
+    """A `corpora.Batch` of random tokens in which every sentence has the same length."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(4, VOCAB, size=(3, batch, length), dtype=np.int32)
+    lens = np.full(batch, length, np.int32)
+    return corpora.Batch(ids[0], lens, ids[1], ids[2], lens)
+
+
+def training_step(contestant, setting):
+    """A function that makes one step of training and waits for it."""
+    config = {
+        "kind": "attention",
+        "src_vocab_size": VOCAB,
+        "tgt_vocab_size": VOCAB,
+        "bidirectional": False,
+        **speed.SIZES,
+        "embed_size": setting["width"],
+        "num_hiddens": setting["width"],
+    }
+    batch = random_batch(setting["length"], setting["batch"])
+    if contestant == speed.D2L:
+        from benchmarks import d2l_torch
+
+        return d2l_torch.training_step(d2l_torch.new_model(config, speed.LR), batch)
+    d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[contestant]}")
+    model = d2l.new_model(config)
+    d2l.set_weights(model, weights.draw(config, 0))
+    train_step, _ = d2l.make_steps(model, speed.LR, speed.GRAD_CLIP, 1000, 0)
+    return lambda: float(train_step(batch))
+
+
+def seconds(function, repeats):
+    """Median time of a function, behind one call that does not count."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def translations(contestant):
+    """Sentences a second, by (beam size, batch size); d2l has greedy search only."""
+    corpus = speed.load("grammar")
+    config = speed.configuration(corpus)
+    pairs = corpus.train[:SENTENCES]
+    if contestant == speed.D2L:
+        from benchmarks import d2l_torch
+
+        d2l_torch.torch.manual_seed(0)
+        model = d2l_torch.new_model(config, speed.LR)
+        steps = speed.NUM_STEPS
+        d2l_torch.train(model, corpus, speed.NUM_EPOCHS, speed.BATCH_SIZE, steps, speed.GRAD_CLIP)
+
+        def translate(some, beam_size):
+            d2l_torch.translate(model, some, corpus, steps)
+    else:
+        d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[contestant]}")
+        model = d2l.new_model(config)
+        d2l.set_weights(model, weights.draw(config, 0))
+        d2l.train_seq2seq(
+            model, corpus, speed.NUM_EPOCHS, speed.BATCH_SIZE, speed.LR, progress=False
+        )
+
+        def translate(some, beam_size):
+            d2l.translate(model, [pair.source for pair in some], beam_size, speed.NUM_STEPS)
+
+    found = {}
+    for beam_size in (1,) if contestant == speed.D2L else (1, 4):
+        for batch in (1, SENTENCES):
+            groups = [pairs[i : i + batch] for i in range(0, SENTENCES, batch)]
+
+            def everything(groups=groups, beam_size=beam_size):
+                for group in groups:
+                    translate(group, beam_size)
+
+            found[f"beam {beam_size}, batch {batch}"] = SENTENCES / seconds(everything, 3)
+    return found
+
+
+def measure(contestant):
+    """Microseconds a target token of training in every setting, and sentences a second."""
+    training = []
+    for setting in SETTINGS:
+        tokens = setting["length"] * setting["batch"]
+        step = training_step(contestant, setting)
+        training.append(1e6 * seconds(step, TIMED_STEPS) / tokens)
+    return {"training": training, "translation": translations(contestant)}
+
+
+def run(contestant):
+    """`measure` in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.scaling", "--worker", contestant]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    if done.returncode:
+        raise RuntimeError(f"{contestant} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+PAGE_TEXT = """\
+# How speed scales
+
+Written by `make bench-scaling`; not edited by hand. The Bahdanau decoder as in
+[speed.md](speed.md), warm: without compilation.
+
+## Training
+
+Microseconds for a target token, and in parentheses how many times as fast as d2l's PyTorch
+classes. Where the first column says nothing else, sentences are {length} tokens long, a batch has
+{batch} of them, and layers have {width} units; no sentence is padded.
+
+{training}
+
+## Translation
+
+Sentences a second, after training as in `make bench`; {sentences} sentences of its corpus, all at
+once or one by one. d2l's `predict_step` searches greedily.
+
+{translation}
+
+{machine}
+"""
+
+
+def markdown(rows):
+    """A table; the first row is its header."""
+    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def page(result):
+    """The page of a result, as `main` writes both."""
+    found = result["runs"]
+    header = ["", *(NAMES.get(contestant, contestant) for contestant in found)]
+    labels = [f"{name} {value}" for name, values in VARIED.items() for value in values]
+    training = [header]
+    for i, label in enumerate(labels):
+        base = found[speed.D2L]["training"][i]
+        times = [run["training"][i] for run in found.values()]
+        training.append([label, *(f"{t:.1f} ({base / t:.1f})" for t in times)])
+    translation = [header]
+    base = found[speed.D2L]["translation"]
+    for how in next(iter(reversed(found.values())))["translation"]:
+        cells = []
+        for run in found.values():
+            rate, reference = run["translation"].get(how), base.get(how)
+            ratio = f" ({rate / reference:.1f})" if rate and reference else ""
+            cells.append(f"{rate:,.0f}{ratio}" if rate else "")
+        translation.append([how, *cells])
+    return PAGE_TEXT.format(
+        training=markdown(training),
+        translation=markdown(translation),
+        sentences=SENTENCES,
+        machine=result["machine"],
+        **BASE,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--worker", choices=speed.CONTESTANTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        print(json.dumps(measure(options.worker)))
+        return
+    runs = {}
+    for contestant in speed.CONTESTANTS:
+        runs[contestant] = run(contestant)
+        print(f"{contestant}: done", flush=True)
+    result = {"machine": speed.machine(), "settings": SETTINGS, "runs": runs}
+    text = page(result)
+    print(text)
+    files.write_whole(RESULTS, (json.dumps(result, indent=2) + "\n").encode())
+    files.write_whole(PAGE, text.encode())
+
+
+if __name__ == "__main__":
+    main()
