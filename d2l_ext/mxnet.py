@@ -1357,7 +1357,7 @@ class GlobalAttention(Attention):
         self.attend(queries, self.project_keys(keys), values)  # eagerly
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell fb9afa4998c0
+# From notebooks/07_global_attention.md, section "Local attention", cell 1c6be9e9dcd3
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
@@ -1453,17 +1453,17 @@ class LocalAttention(GlobalAttention):
             return super().attend(queries, projected_keys, values, valid_lens)
         D = self.window
         # A Symbol does not know its shape, so the graph counts the keys
-        ones = F.np.ones_like(F.npx.arange_like(values, axis=1))
-        ones = ones.astype("int32")  # (keys,)
-        num_keys = ones.sum()
+        ones = F.np.ones_like(F.npx.arange_like(values, axis=1))  # (keys,)
         if valid_lens is None:
             batch = F.np.ones_like(F.npx.arange_like(values, axis=0))
-            lens = batch.astype("int32") * num_keys
+            lens = batch * ones.sum()
         elif F is mx.sym:
-            lens = valid_lens.astype("int32")
+            lens = valid_lens.astype("float32")
         else:
-            lens = np.array(valid_lens, dtype="int32", ctx=ctx)
-        lens = F.np.clip(F.np.minimum(lens, num_keys), 0, None)
+            lens = np.array(valid_lens, dtype="float32", ctx=ctx)
+        # as float32 until they are small: int32 holds no 2^31
+        lens = F.np.clip(F.np.minimum(lens, ones.sum()), 0, None)
+        lens, num_keys = lens.astype("int32"), ones.sum().astype("int32")
         lens = F.npx.reshape(lens, (-2, -1))  # (batch, 1 or queries)
         p = self.centers(queries, lens, first_step)  # (batch, queries)
         # The window, without what lies before the first state: its first
