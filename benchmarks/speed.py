@@ -174,8 +174,7 @@ Written by `make bench`; not edited by hand. It trains the Bahdanau decoder for 
 the first {pairs} pairs of `{corpus}` (at most {steps} steps, batches of {batch}, {layers} layers
 of {hiddens} units, dropout {dropout}) in each framework and, as a measure, with the d2l book's own
 PyTorch classes and trainer on the same pairs. Every run has a process of its own; the contestants
-take turns, {repeats} times. Figures are medians; a total has its fastest and slowest run beside
-it.
+take turns, {repeats} times. Figures are medians; with a total stand its fastest and slowest run.
 
 {table}
 
