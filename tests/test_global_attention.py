@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from d2l_ext import weights as exchange
-from tests import test_attention_functions, tiny
+from tests import frameworks, test_attention_functions, tiny
 
 HIDDENS = 4
 
@@ -156,3 +156,18 @@ def test_options_are_a_copy(framework):
     decoder = tiny.shared_model(framework, *tiny.LUONG_KINDS[0]).decoder
     decoder.options["score"] = "general"
     assert decoder.options["score"] == "dot"
+
+
+@pytest.mark.skipif(len(frameworks.UNDER_TEST) == 1, reason="FRAMEWORK leaves nobody to read")
+@pytest.mark.parametrize("kind", [("predictive", 1, True), ("dot", 1, False)], ids=tiny.kind_name)
+def test_another_framework_reads_the_model(framework, kind, tmp_path):
+    writers = frameworks.UNDER_TEST
+    reader = writers[(writers.index(framework) + 1) % len(writers)]
+    model, given = tiny.shared_model(framework, *kind), tiny.batch()
+    framework.d2l.save_model(model, tmp_path / "model.safetensors")
+    loaded = reader.d2l.load_model(tmp_path / "model.safetensors")
+    found, expected = (
+        d2l.teacher_forcing(m, *given) for d2l, m in ((reader.d2l, loaded), (framework.d2l, model))
+    )
+    for one, other in zip(found, expected):
+        np.testing.assert_allclose(one, other, atol=5e-6)
