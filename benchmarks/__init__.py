@@ -1,4 +1,55 @@
 """What is measured, and shown to readers. Not part of the library."""
 
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = {"pytorch": "torch", "mxnet": "mxnet", "jax": "jax", "tensorflow": "tensorflow"}
 NAMES = {"pytorch": "PyTorch", "mxnet": "MXNet", "jax": "JAX", "tensorflow": "TensorFlow"}
+
+
+def configuration(corpus, **others):
+    """Configuration of a model with a one-way encoder; `others` are what it needs beside."""
+    return {
+        "src_vocab_size": len(corpus.src_vocab),
+        "tgt_vocab_size": len(corpus.tgt_vocab),
+        "bidirectional": False,
+        **others,
+    }
+
+
+def median_seconds(function, repeats, warm_up=1):
+    """Median time of a function, behind calls that do not count."""
+    for _ in range(warm_up):
+        function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def in_own_process(module, contestant, *options):
+    """What `python -m MODULE --worker CONTESTANT OPTIONS` prints in its last line, from JSON.
+
+    Raises:
+        RuntimeError: if it fails; the message has what it wrote to stderr.
+    """
+    command = [sys.executable, "-m", module, "--worker", contestant, *options]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    if done.returncode:
+        raise RuntimeError(f"{contestant} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def markdown(rows):
+    """A table; the first row is its header."""
+    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

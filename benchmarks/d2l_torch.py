@@ -7,11 +7,10 @@ written here as the book has it.
 import contextlib
 import time
 
-import numpy as np
 import torch
 from torch import nn
 
-from d2l_ext import compat
+from d2l_ext import compat, corpora
 
 book = compat.import_d2l("torch")
 
@@ -82,23 +81,8 @@ class Data(book.DataModule):
 
 def padded(pairs, corpus, num_steps):
     """src, tgt_in, src_valid_len and tgt_out of pairs, each sentence with num_steps steps."""
-
-    def fill(sentences, vocab):
-        array = np.full((len(sentences), num_steps), vocab.pad)
-        for row, tokens in zip(array, sentences):
-            row[: len(tokens)] = vocab[list(tokens)]
-        return array
-
-    src = [(*pair.source, "<eos>") for pair in pairs]
-    tgt_in = [("<bos>", *pair.target) for pair in pairs]
-    tgt_out = [(*pair.target, "<eos>") for pair in pairs]
-    lens = np.array([len(tokens) for tokens in src])
-    return (
-        fill(src, corpus.src_vocab),
-        fill(tgt_in, corpus.tgt_vocab),
-        lens,
-        fill(tgt_out, corpus.tgt_vocab),
-    )
+    batch = corpora.pad_batch(pairs, corpus.src_vocab, corpus.tgt_vocab, multiple=num_steps)
+    return batch.src, batch.tgt_in, batch.src_valid_len, batch.tgt_out
 
 
 def new_model(config, lr):
@@ -106,7 +90,7 @@ def new_model(config, lr):
     sizes = [config[key] for key in ("embed_size", "num_hiddens", "num_layers", "dropout")]
     encoder = book.Seq2SeqEncoder(config["src_vocab_size"], *sizes)
     decoder = Seq2SeqAttentionDecoder(config["tgt_vocab_size"], *sizes)
-    return Seq2Seq(encoder, decoder, tgt_pad=1, lr=lr)
+    return Seq2Seq(encoder, decoder, tgt_pad=corpora.SPECIAL_TOKENS.index("<pad>"), lr=lr)
 
 
 def train(model, corpus, num_epochs, batch_size, num_steps, grad_clip):
@@ -143,10 +127,10 @@ def translate(model, pairs, corpus, num_steps):
     return found
 
 
-def training_step(model, batch):
+def training_step(model, batch, grad_clip):
     """A function that trains on a `corpora.Batch` once, as the book's trainer does."""
     src, lens, tgt_in, tgt_out, _ = (torch.tensor(array, dtype=torch.int64) for array in batch)
-    trainer = book.Trainer(max_epochs=1, gradient_clip_val=1)
+    trainer = book.Trainer(max_epochs=1)
     optimizer = model.configure_optimizers()
     model.train()
 
@@ -155,7 +139,7 @@ def training_step(model, batch):
         optimizer.zero_grad()
         with torch.no_grad():
             loss.backward()
-            trainer.clip_gradients(1, model)
+            trainer.clip_gradients(grad_clip, model)
             optimizer.step()
 
     return step

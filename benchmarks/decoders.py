@@ -9,21 +9,19 @@ import argparse
 import importlib
 import json
 import re
-import statistics
-import time
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import LIBRARIES, NAMES
+from benchmarks import LIBRARIES, NAMES, ROOT, configuration, markdown, median_seconds
 from d2l_ext import corpora, files, metrics, weights
 
 RESULTS = Path(__file__).with_name("decoders")
-CHAPTER = Path(__file__).parents[1] / "notebooks" / "07_global_attention.md"
+CHAPTER = ROOT / "notebooks" / "07_global_attention.md"
 SIZES = {"embed_size": 64, "num_hiddens": 128, "num_layers": 1, "dropout": 0.0}
 NUM_EPOCHS, BATCH_SIZE, MAX_STEPS, SEED, WINDOW = 2, 64, 16, 0, 3
 LONG = 12  # tokens from which a sentence counts as long
 ALIGNED = 500  # held-out pairs whose alignment is scored
-TIMED_STEPS = 15
+TIMED_STEPS, WARM_UP = 15, 3
 
 
 def variants():
@@ -68,13 +66,7 @@ def measure(framework):
     corpus = corpora.load("grammar", max_steps=MAX_STEPS, seed=SEED)
     rows = []
     for name, feeding, options, scaled in variants():
-        config = {
-            "src_vocab_size": len(corpus.src_vocab),
-            "tgt_vocab_size": len(corpus.tgt_vocab),
-            "bidirectional": False,
-            **SIZES,
-            **options,
-        }
+        config = configuration(corpus, **SIZES, **options)
         model = d2l.new_model(config)
         if scaled:
             model = scale(d2l, model, options["score"])
@@ -120,38 +112,31 @@ def milliseconds(d2l, model, corpus):
     """Median time of a training step with a batch of the longest sentences."""
     pairs = sorted(corpus.train, key=lambda pair: len(pair.source))[-BATCH_SIZE:]
     batch = corpora.pad_batch(pairs, corpus.src_vocab, corpus.tgt_vocab)
-    train_step, _ = d2l.make_steps(model, 0.005, 1.0, TIMED_STEPS + 3, SEED)
-    times = []
-    for _ in range(TIMED_STEPS + 3):
-        start = time.perf_counter()
-        float(train_step(batch))  # fetching the loss waits for the step
-        times.append(1000 * (time.perf_counter() - start))
-    return round(statistics.median(times[3:]), 1)
+    train_step, _ = d2l.make_steps(model, 0.005, 1.0, TIMED_STEPS + WARM_UP, SEED)
+    # fetching the loss waits for the step
+    seconds = median_seconds(lambda: float(train_step(batch)), TIMED_STEPS, WARM_UP)
+    return round(1000 * seconds, 1)
 
 
 def table(framework):
     """Return a framework's table in Markdown, as the chapter shows it."""
     found = json.loads((RESULTS / f"{framework}.json").read_text(encoding="utf-8"))
-    lines = [
-        f"*Written by `make decoders`: {NAMES[framework]} {found['version']}, two CPU cores.*",
-        "",
-        f"| decoder | input feeding | BLEU | BLEU, {LONG} tokens and more | alignment error rate "
-        "| ms a step |",
-        "|---|---|---|---|---|---|",
-    ]
+    header = ["decoder", "input feeding", "BLEU", f"BLEU, {LONG} tokens and more"]
+    rows = [[*header, "alignment error rate", "ms a step"]]
     for row in found["rows"]:
         feeding = {None: "", False: "no", True: "yes"}[row["input_feeding"]]
         aer = "" if row["aer"] is None else f"{row['aer']:.2f}"
-        cells = (
+        cells = [
             row["decoder"],
             feeding,
             f"{row['bleu']:.1f}",
             f"{row['bleu_long']:.1f}",
             aer,
             f"{row['milliseconds']:.0f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        ]
+        rows.append(cells)
+    version = f"{NAMES[framework]} {found['version']}"
+    return f"*Written by `make decoders`: {version}, two CPU cores.*\n\n{markdown(rows)}"
 
 
 def region(framework):

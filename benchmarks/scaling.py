@@ -6,21 +6,21 @@ is what `make bench` measures; here compiled code is warm.
 """
 
 import argparse
-import importlib
 import json
-import os
-import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import LIBRARIES, NAMES, speed
+from benchmarks import (
+    NAMES,
+    ROOT,
+    in_own_process,
+    markdown,
+    median_seconds,
+    speed,
+)
 from d2l_ext import corpora, files, weights
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("scaling.json")
 PAGE = ROOT / "docs" / "scaling.md"
 BASE = {"length": 20, "batch": 128, "width": 256}
@@ -51,54 +51,20 @@ def training_step(contestant, setting):
         "num_hiddens": setting["width"],
     }
     batch = random_batch(setting["length"], setting["batch"])
+    d2l = speed.library(contestant)
     if contestant == speed.D2L:
-        from benchmarks import d2l_torch
-
-        return d2l_torch.training_step(d2l_torch.new_model(config, speed.LR), batch)
-    d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[contestant]}")
+        return d2l.training_step(d2l.new_model(config, speed.LR), batch, speed.GRAD_CLIP)
     model = d2l.new_model(config)
     d2l.set_weights(model, weights.draw(config, 0))
     train_step, _ = d2l.make_steps(model, speed.LR, speed.GRAD_CLIP, 1000, 0)
     return lambda: float(train_step(batch))
 
 
-def seconds(function, repeats):
-    """Median time of a function, behind one call that does not count."""
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
 def translations(contestant):
     """Sentences a second, by (beam size, batch size); d2l has greedy search only."""
     corpus = speed.load("grammar")
-    config = speed.configuration(corpus)
     pairs = corpus.train[:SENTENCES]
-    if contestant == speed.D2L:
-        from benchmarks import d2l_torch
-
-        d2l_torch.torch.manual_seed(0)
-        model = d2l_torch.new_model(config, speed.LR)
-        steps = speed.NUM_STEPS
-        d2l_torch.train(model, corpus, speed.NUM_EPOCHS, speed.BATCH_SIZE, steps, speed.GRAD_CLIP)
-
-        def translate(some, beam_size):
-            d2l_torch.translate(model, some, corpus, steps)
-    else:
-        d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[contestant]}")
-        model = d2l.new_model(config)
-        d2l.set_weights(model, weights.draw(config, 0))
-        d2l.train_seq2seq(
-            model, corpus, speed.NUM_EPOCHS, speed.BATCH_SIZE, speed.LR, progress=False
-        )
-
-        def translate(some, beam_size):
-            d2l.translate(model, [pair.source for pair in some], beam_size, speed.NUM_STEPS)
-
+    _, _, translate = speed.train(contestant, corpus, seed=0)
     found = {}
     for beam_size in (1,) if contestant == speed.D2L else (1, 4):
         for batch in (1, SENTENCES):
@@ -106,9 +72,9 @@ def translations(contestant):
 
             def everything(groups=groups, beam_size=beam_size):
                 for group in groups:
-                    translate(group, beam_size)
+                    translate(group, beam_size, speed.NUM_STEPS)
 
-            found[f"beam {beam_size}, batch {batch}"] = SENTENCES / seconds(everything, 3)
+            found[f"beam {beam_size}, batch {batch}"] = SENTENCES / median_seconds(everything, 3)
     return found
 
 
@@ -118,18 +84,8 @@ def measure(contestant):
     for setting in SETTINGS:
         tokens = setting["length"] * setting["batch"]
         step = training_step(contestant, setting)
-        training.append(1e6 * seconds(step, TIMED_STEPS) / tokens)
+        training.append(1e6 * median_seconds(step, TIMED_STEPS) / tokens)
     return {"training": training, "translation": translations(contestant)}
-
-
-def run(contestant):
-    """`measure` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.scaling", "--worker", contestant]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
-    if done.returncode:
-        raise RuntimeError(f"{contestant} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 PAGE_TEXT = """\
@@ -155,12 +111,6 @@ once or one by one. d2l's `predict_step` searches greedily.
 
 {machine}
 """
-
-
-def markdown(rows):
-    """A table; the first row is its header."""
-    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def page(result):
@@ -200,7 +150,7 @@ def main():
         return
     runs = {}
     for contestant in speed.CONTESTANTS:
-        runs[contestant] = run(contestant)
+        runs[contestant] = in_own_process("benchmarks.scaling", contestant)
         print(f"{contestant}: done", flush=True)
     result = {"machine": speed.machine(), "settings": SETTINGS, "runs": runs}
     text = page(result)

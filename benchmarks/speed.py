@@ -11,18 +11,16 @@ import json
 import math
 import os
 import statistics
-import subprocess
-import sys
 import time
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import LIBRARIES, NAMES
+import benchmarks
+from benchmarks import LIBRARIES, NAMES, ROOT
 from d2l_ext import corpora, files, metrics, weights
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("speed.json")
 PAGE = ROOT / "docs" / "speed.md"
 D2L = "d2l, PyTorch"
@@ -38,13 +36,7 @@ def load(name):
 
 
 def configuration(corpus):
-    return {
-        "kind": "attention",
-        "src_vocab_size": len(corpus.src_vocab),
-        "tgt_vocab_size": len(corpus.tgt_vocab),
-        "bidirectional": False,
-        **SIZES,
-    }
+    return benchmarks.configuration(corpus, kind="attention", **SIZES)
 
 
 def operations(corpus, config):
@@ -64,6 +56,43 @@ def operations(corpus, config):
     return 3 * 2 * int(forward)
 
 
+def library(contestant):
+    """The module with a contestant's model."""
+    name = "benchmarks.d2l_torch" if contestant == D2L else f"d2l_ext.{LIBRARIES[contestant]}"
+    return importlib.import_module(name)
+
+
+def train(contestant, corpus, seed):
+    """Build a model and train it.
+
+    Returns:
+        Seconds of each epoch, the last validation loss (None of d2l's), and a function of pairs, a
+        beam's size and most steps, which returns token lists; d2l's search is greedy and makes all
+        its steps, whatever it is given.
+    """
+    config, module = configuration(corpus), library(contestant)
+    if contestant == D2L:
+        module.torch.manual_seed(seed)
+        model = module.new_model(config, LR)
+        epochs = module.train(model, corpus, NUM_EPOCHS, BATCH_SIZE, NUM_STEPS, GRAD_CLIP)
+
+        def translate(pairs, beam_size=1, max_steps=None):
+            return module.translate(model, pairs, corpus, NUM_STEPS)
+
+        return epochs, None, translate
+    model = module.new_model(config)
+    module.set_weights(model, weights.draw(config, seed))
+    history = module.train_seq2seq(
+        model, corpus, NUM_EPOCHS, BATCH_SIZE, LR, GRAD_CLIP, seed, progress=False
+    )
+
+    def translate(pairs, beam_size=1, max_steps=None):
+        sources = [pair.source for pair in pairs]
+        return [result.tokens for result in module.translate(model, sources, beam_size, max_steps)]
+
+    return [record.seconds for record in history], history[-1].validation_loss, translate
+
+
 def measure(contestant, corpus_name, seed):
     """Train once.
 
@@ -72,36 +101,19 @@ def measure(contestant, corpus_name, seed):
         loss, BLEU on the validation pairs and, by d2l's process, the rate of matrix products.
     """
     corpus = load(corpus_name)
-    config = configuration(corpus)
-    references = [pair.target for pair in corpus.validation]
-    found = {}
+    module = library(contestant)  # whose import does not count
+    start = time.perf_counter()
+    epochs, loss, translate = train(contestant, corpus, seed)
+    found = {"seconds": time.perf_counter() - start}
+    tokens = translate(corpus.validation)
+    if loss is not None:
+        found["loss"] = loss
     if contestant == D2L:
-        from benchmarks import d2l_torch
-
-        d2l_torch.torch.manual_seed(seed)
-        start = time.perf_counter()
-        model = d2l_torch.new_model(config, LR)
-        epochs = d2l_torch.train(model, corpus, NUM_EPOCHS, BATCH_SIZE, NUM_STEPS, GRAD_CLIP)
-        found["seconds"] = time.perf_counter() - start
-        tokens = d2l_torch.translate(model, corpus.validation, corpus, NUM_STEPS)
-        found["rate"] = matrix_rate(d2l_torch.torch)
-    else:
-        d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[contestant]}")
-        start = time.perf_counter()
-        model = d2l.new_model(config)
-        d2l.set_weights(model, weights.draw(config, seed))
-        history = d2l.train_seq2seq(
-            model, corpus, NUM_EPOCHS, BATCH_SIZE, LR, GRAD_CLIP, seed, progress=False
-        )
-        found["seconds"] = time.perf_counter() - start
-        epochs = [record.seconds for record in history]
-        found["loss"] = history[-1].validation_loss
-        sources = [pair.source for pair in corpus.validation]
-        tokens = [result.tokens for result in d2l.translate(model, sources)]
+        found["rate"] = matrix_rate(module.torch)
     epoch = statistics.median(epochs)
     found["epoch"] = epoch
     found["compilation"] = found["seconds"] - sum(min(seconds, epoch) for seconds in epochs)
-    found["bleu"] = metrics.bleu(tokens, references)
+    found["bleu"] = metrics.bleu(tokens, [pair.target for pair in corpus.validation])
     return found
 
 
@@ -114,17 +126,6 @@ def matrix_rate(torch, size=2048, repeats=10):
         a @ b
         times.append(time.perf_counter() - start)
     return 2 * size**3 / min(times)
-
-
-def run(contestant, corpus_name, seed):
-    """`measure` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.speed", "--worker", contestant]
-    command += ["--corpus", corpus_name, "--seed", str(seed)]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
-    if done.returncode:
-        raise RuntimeError(f"{contestant} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def summary(repeats, corpus_name):
@@ -199,7 +200,7 @@ def page(result):
         "target tokens a second",
     ]
     header += ["matrix rate", "validation loss", "BLEU"]
-    rows = [header, ["---"] * len(header)]
+    rows = [header]
     for contestant, figures in result["table"].items():
         loss = figures.get("validation loss")
         rows.append(
@@ -225,7 +226,7 @@ def page(result):
         hiddens=SIZES["num_hiddens"],
         dropout=SIZES["dropout"],
         repeats=result["repeats"],
-        table="\n".join(f"| {' | '.join(row)} |" for row in rows),
+        table=benchmarks.markdown(rows),
         rate=result["rate"] / 1e9,
         machine=result["machine"],
     )
@@ -254,7 +255,9 @@ def main():
     for repeat in range(options.repeats):
         repeats.append({})
         for contestant in contestants:
-            found = run(contestant, options.corpus, seed=repeat)
+            found = benchmarks.in_own_process(
+                "benchmarks.speed", contestant, "--corpus", options.corpus, "--seed", str(repeat)
+            )
             repeats[-1][contestant] = found
             print(
                 f"{repeat + 1}/{options.repeats} {contestant}: {found['seconds']:.1f} s",
