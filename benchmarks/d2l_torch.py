@@ -13,6 +13,7 @@ from torch import nn
 from d2l_ext import compat, corpora
 
 book = compat.import_d2l("torch")
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Seq2SeqAttentionDecoder(book.AttentionDecoder):
@@ -100,12 +101,17 @@ def train(model, corpus, num_epochs, batch_size, num_steps, grad_clip):
         Seconds of each epoch, its validation included, as the book's trainer does it.
     """
     data = Data(corpus, batch_size, num_steps)
-    trainer = book.Trainer(max_epochs=num_epochs, gradient_clip_val=grad_clip, num_gpus=0)
+    trainer = book.Trainer(
+        max_epochs=num_epochs,
+        gradient_clip_val=grad_clip,
+        num_gpus=int(device.type == "cuda"),
+    )
     seconds, fit_epoch = [], trainer.fit_epoch
 
     def timed():
         start = time.perf_counter()
         fit_epoch()
+        wait()
         seconds.append(time.perf_counter() - start)
 
     trainer.fit_epoch = timed
@@ -113,12 +119,31 @@ def train(model, corpus, num_epochs, batch_size, num_steps, grad_clip):
     return seconds
 
 
-def translate(model, pairs, corpus, num_steps):
-    """Token lists of greedy translations by the book's predict_step, cut at <eos>."""
-    src, tgt_in, lens, tgt_out = (torch.tensor(a) for a in padded(pairs, corpus, num_steps))
+def wait():
+    """Wait until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def tensors(pairs, corpus, num_steps):
+    """A batch as the book's model takes it."""
+    return [torch.tensor(array).to(device) for array in padded(pairs, corpus, num_steps)]
+
+
+def mean_loss(model, pairs, corpus, num_steps):
+    """The loss per real target token of some pairs, without dropout."""
+    batch = tensors(pairs, corpus, num_steps)
     model.eval()
     with torch.no_grad():
-        ids, _ = model.predict_step((src, tgt_in, lens, tgt_out), torch.device("cpu"), num_steps)
+        return model.loss(model(*batch[:-1]), batch[-1].long()).item()
+
+
+def translate(model, pairs, corpus, num_steps):
+    """Token lists of greedy translations by the book's predict_step, cut at <eos>."""
+    batch = tensors(pairs, corpus, num_steps)
+    model.eval()
+    with torch.no_grad():
+        ids, _ = model.predict_step(batch, device, num_steps)
     found = []
     for row in ids.tolist():
         with contextlib.suppress(ValueError):
@@ -129,8 +154,11 @@ def translate(model, pairs, corpus, num_steps):
 
 def training_step(model, batch, grad_clip):
     """A function that trains on a `corpora.Batch` once, as the book's trainer does."""
-    src, lens, tgt_in, tgt_out, _ = (torch.tensor(array, dtype=torch.int64) for array in batch)
+    src, lens, tgt_in, tgt_out, _ = (
+        torch.tensor(array, dtype=torch.int64, device=device) for array in batch
+    )
     trainer = book.Trainer(max_epochs=1)
+    model.to(device)(src, tgt_in, lens)  # its lazy layers find their sizes
     optimizer = model.configure_optimizers()
     model.train()
 
@@ -141,5 +169,6 @@ def training_step(model, batch, grad_clip):
             loss.backward()
             trainer.clip_gradients(grad_clip, model)
             optimizer.step()
+        wait()
 
     return step

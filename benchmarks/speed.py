@@ -2,18 +2,22 @@
 
 `make bench` runs each in a process of its own, one after the other and all again, and writes what
 it has measured to benchmarks/speed.json and docs/speed.md. d2l's model is given the same pairs,
-sizes and epochs, and its own trainer.
+sizes and epochs, and its own trainer. Where there is a GPU, all that can use it do, and PyTorch
+trains once more in mixed precision.
 """
 
 import argparse
+import collections
 import importlib
 import json
 import math
 import os
 import statistics
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +28,8 @@ from d2l_ext import corpora, files, metrics, weights
 RESULTS = Path(__file__).with_name("speed.json")
 PAGE = ROOT / "docs" / "speed.md"
 D2L = "d2l, PyTorch"
-CONTESTANTS = (D2L, *LIBRARIES)
+MIXED = "PyTorch, bfloat16"  # where there is a GPU
+CONTESTANTS = (D2L, *LIBRARIES, MIXED)
 SIZES = {"embed_size": 256, "num_hiddens": 256, "num_layers": 2, "dropout": 0.2}
 NUM_PAIRS, NUM_STEPS, BATCH_SIZE, NUM_EPOCHS = 640, 9, 128, 30
 LR, GRAD_CLIP = 0.005, 1.0
@@ -58,74 +63,162 @@ def operations(corpus, config):
 
 def library(contestant):
     """The module with a contestant's model."""
-    name = "benchmarks.d2l_torch" if contestant == D2L else f"d2l_ext.{LIBRARIES[contestant]}"
-    return importlib.import_module(name)
+    if contestant == D2L:
+        return importlib.import_module("benchmarks.d2l_torch")
+    framework = contestant if contestant in LIBRARIES else "pytorch"
+    return importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
+
+
+def mixed_precision(model):
+    """Let a PyTorch model with attention compute its products in bfloat16."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    forward = torch.autocast(device, torch.bfloat16)(model.forward)
+    model.forward = lambda *inputs: tuple(output.float() for output in forward(*inputs))
+
+
+class Trained(NamedTuple):
+    """What training gave.
+
+    seconds: from building the model to the end of the last epoch.
+    epochs: seconds of each.
+    loss: of the validation pairs, for a real target token.
+    translate: function of pairs, a beam's size and most steps, which returns token lists; d2l's
+        search is greedy and makes all its steps, whatever it is given.
+    pass_seconds: function that trains on all pairs once more and returns the seconds.
+    """
+
+    seconds: float
+    epochs: list
+    loss: float
+    translate: Callable
+    pass_seconds: Callable
 
 
 def train(contestant, corpus, seed):
-    """Build a model and train it.
-
-    Returns:
-        Seconds of each epoch, the last validation loss (None of d2l's), and a function of pairs, a
-        beam's size and most steps, which returns token lists; d2l's search is greedy and makes all
-        its steps, whatever it is given.
-    """
+    """Build a model and train it; returns `Trained`."""
     config, module = configuration(corpus), library(contestant)
+    start = time.perf_counter()
     if contestant == D2L:
         module.torch.manual_seed(seed)
         model = module.new_model(config, LR)
         epochs = module.train(model, corpus, NUM_EPOCHS, BATCH_SIZE, NUM_STEPS, GRAD_CLIP)
+        seconds = time.perf_counter() - start
 
         def translate(pairs, beam_size=1, max_steps=None):
             return module.translate(model, pairs, corpus, NUM_STEPS)
 
-        return epochs, None, translate
+        batches = corpus.batches("train", BATCH_SIZE, multiple=NUM_STEPS)
+        steps = [module.training_step(model, batch, GRAD_CLIP) for batch in batches]
+
+        def pass_seconds():
+            start = time.perf_counter()
+            for step in steps:
+                step()
+            return time.perf_counter() - start
+
+        loss = module.mean_loss(model, corpus.validation, corpus, NUM_STEPS)
+        return Trained(seconds, epochs, loss, translate, pass_seconds)
     model = module.new_model(config)
+    if contestant == MIXED:
+        mixed_precision(model)
     module.set_weights(model, weights.draw(config, seed))
     history = module.train_seq2seq(
         model, corpus, NUM_EPOCHS, BATCH_SIZE, LR, GRAD_CLIP, seed, progress=False
     )
+    seconds = time.perf_counter() - start
 
     def translate(pairs, beam_size=1, max_steps=None):
         sources = [pair.source for pair in pairs]
         return [result.tokens for result in module.translate(model, sources, beam_size, max_steps)]
 
-    return [record.seconds for record in history], history[-1].validation_loss, translate
+    batches = list(corpus.batches("train", BATCH_SIZE))
+    train_step, _ = module.make_steps(model, LR, GRAD_CLIP, NUM_EPOCHS * len(batches), seed)
+
+    def pass_seconds():
+        start = time.perf_counter()
+        module.mean_loss(train_step, batches)  # waits for the last loss
+        return time.perf_counter() - start
+
+    epochs = [record.seconds for record in history]
+    return Trained(seconds, epochs, history[-1].validation_loss, translate, pass_seconds)
 
 
 def measure(contestant, corpus_name, seed):
     """Train once.
 
     Returns:
-        Dict of seconds in all, seconds of compilation, seconds of an epoch without it, validation
-        loss, BLEU on the validation pairs and, by d2l's process, the rate of matrix products.
+        Dict of seconds in all, of compilation, and of a pass over the training pairs once all is
+        compiled, validation loss, BLEU on the validation pairs and, by d2l's process, the rate of
+        matrix products, the seconds of an epoch's products alone, and the GPU's name or None.
     """
     corpus = load(corpus_name)
     module = library(contestant)  # whose import does not count
-    start = time.perf_counter()
-    epochs, loss, translate = train(contestant, corpus, seed)
-    found = {"seconds": time.perf_counter() - start}
-    tokens = translate(corpus.validation)
-    if loss is not None:
-        found["loss"] = loss
+    trained = train(contestant, corpus, seed)
+    epoch = statistics.median(trained.epochs)
+    tokens = trained.translate(corpus.validation)
+    found = {
+        "seconds": trained.seconds,
+        "compilation": trained.seconds - sum(min(time, epoch) for time in trained.epochs),
+        "loss": trained.loss,
+        "bleu": metrics.bleu(tokens, [pair.target for pair in corpus.validation]),
+    }
+    trained.pass_seconds()  # compiles, where that is needed
+    found["pass"] = statistics.median(trained.pass_seconds() for _ in range(5))
     if contestant == D2L:
-        found["rate"] = matrix_rate(module.torch)
-    epoch = statistics.median(epochs)
-    found["epoch"] = epoch
-    found["compilation"] = found["seconds"] - sum(min(seconds, epoch) for seconds in epochs)
-    found["bleu"] = metrics.bleu(tokens, [pair.target for pair in corpus.validation])
+        size = 2048
+        found["rate"] = 2 * size**3 / product_seconds(module, size, size, size)
+        found["products"] = all_products(module, corpus, configuration(corpus))
+        gpu = module.device.type == "cuda"
+        found["gpu"] = module.torch.cuda.get_device_name() if gpu else None
     return found
 
 
-def matrix_rate(torch, size=2048, repeats=10):
-    """Floating-point operations a second of a large float32 matrix product."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
+def product_seconds(module, rows, inner, columns, repeats=10):
+    """Seconds of a float32 matrix product by PyTorch, its fastest of some repeats."""
+    torch = module.torch
+    a = torch.randn(rows, inner, device=module.device)
+    b = torch.randn(inner, columns, device=module.device)
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         a @ b
+        module.wait()
         times.append(time.perf_counter() - start)
-    return 2 * size**3 / min(times)
+    return min(times)
+
+
+def all_products(module, corpus, config):
+    """Seconds of the matrix products of one epoch, at the sizes at which a batch asks for them.
+
+    Forward and both of backward. What can be computed for all steps at once is.
+    """
+    E, H, L = (config[key] for key in ("embed_size", "num_hiddens", "num_layers"))
+    V = config["tgt_vocab_size"]
+    needed = collections.Counter()  # (rows, inputs, outputs): how often
+    for batch in corpus.batches("train", BATCH_SIZE):
+        rows, src_steps = batch.src.shape
+        tgt_steps = batch.tgt_in.shape[1]
+        all_src, all_tgt = rows * src_steps, rows * tgt_steps
+        for inputs in (E, *[H] * (L - 1)):  # the encoder's layers
+            needed[all_src, inputs, 3 * H] += 1
+            needed[rows, H, 3 * H] += src_steps
+        needed[all_src, H, H] += 1  # the keys
+        needed[rows, H, H] += tgt_steps  # the query
+        for inputs in (H + E, *[H] * (L - 1)):  # the decoder's layers
+            needed[rows, inputs, 3 * H] += tgt_steps
+            needed[rows, H, 3 * H] += tgt_steps
+        needed[all_tgt, H, V] += 1
+    return sum(
+        count
+        * (
+            product_seconds(module, rows, inputs, outputs)
+            + product_seconds(module, rows, outputs, inputs)
+            + product_seconds(module, inputs, rows, outputs)
+        )
+        for (rows, inputs, outputs), count in needed.items()
+    )
 
 
 def summary(repeats, corpus_name):
@@ -145,25 +238,24 @@ def summary(repeats, corpus_name):
     table = {}
     for contestant in repeats[0]:
         runs = [repeat[contestant] for repeat in repeats]
-        epoch = statistics.median(run["epoch"] for run in runs)
+        seconds = statistics.median(run["pass"] for run in runs)
         totals = [run["seconds"] for run in runs]
         figures = {
             "seconds": statistics.median(totals),
             "fastest": min(totals),
             "slowest": max(totals),
             "compilation": statistics.median(run["compilation"] for run in runs),
-            "milliseconds a step": 1000 * epoch / num_steps,
-            "target tokens a second": num_tokens / epoch,
+            "times as fast as d2l": statistics.median(
+                repeat[D2L]["seconds"] / repeat[contestant]["seconds"] for repeat in repeats
+            ),
+            "milliseconds a step": 1000 * seconds / num_steps,
+            "target tokens a second": num_tokens / seconds,
+            "share of the matrix rate": statistics.median(
+                work / repeat[contestant]["pass"] / repeat[D2L]["rate"] for repeat in repeats
+            ),
+            "validation loss": statistics.median(run["loss"] for run in runs),
             "BLEU": statistics.median(run["bleu"] for run in runs),
         }
-        if "loss" in runs[0]:
-            figures["validation loss"] = statistics.median(run["loss"] for run in runs)
-        if D2L in repeats[0]:
-            figures["times as fast as d2l"] = statistics.median(
-                repeat[D2L]["seconds"] / repeat[contestant]["seconds"] for repeat in repeats
-            )
-            rate = statistics.median(repeat[D2L]["rate"] for repeat in repeats)
-            figures["share of the matrix rate"] = work / epoch / rate
         table[contestant] = figures
     return table
 
@@ -180,10 +272,15 @@ take turns, {repeats} times. Figures are medians; with a total stand its fastest
 {table}
 
 *Total* is what a reader waits: building the model, compiling, all epochs with their validation.
-*Compiling* is what the slow epochs take longer than the median one. *Matrix rate* is the share of
-the machine's float32 matrix products (2048 x 2048 by PyTorch, measured in the same run: {rate:.0f}
-billion operations a second) that a median epoch reaches, counting only the operations that real
-tokens need.
+*Compiling* is building and what the slow epochs take longer than the median one. *A step* is one
+of training alone, without validation, once all is compiled. *Matrix rate* is its share of the
+machine's float32 matrix products (2048 x 2048 by PyTorch, measured in the same run: {rate:.0f}
+billion operations a second), counting only the operations that real tokens need. The loss is of a
+target token, in nats; loss and BLEU are of the validation pairs.
+
+At the sizes that batches ask for, PyTorch's matrix products alone, with nothing between them,
+take {products:.0f} ms a step: {products_share:.0%} of the rate, and {products_total:.1f} s for all
+epochs. [performance.md](performance.md) says where the rest goes and what was tried.
 
 {machine}
 """
@@ -202,7 +299,6 @@ def page(result):
     header += ["matrix rate", "validation loss", "BLEU"]
     rows = [header]
     for contestant, figures in result["table"].items():
-        loss = figures.get("validation loss")
         rows.append(
             [
                 NAMES.get(contestant, contestant),
@@ -212,7 +308,7 @@ def page(result):
                 f"{figures['milliseconds a step']:.0f}",
                 f"{figures['target tokens a second']:,.0f}",
                 f"{figures['share of the matrix rate']:.0%}",
-                "" if loss is None else f"{loss:.3f}",
+                f"{figures['validation loss']:.3f}",
                 f"{figures['BLEU']:.1f}",
             ]
         )
@@ -228,15 +324,21 @@ def page(result):
         repeats=result["repeats"],
         table=benchmarks.markdown(rows),
         rate=result["rate"] / 1e9,
+        products=1000 * result["products"] / result["steps"],
+        products_share=result["work"] / result["products"] / result["rate"],
+        products_total=NUM_EPOCHS * result["products"],
         machine=result["machine"],
     )
 
 
-def machine():
-    """What the figures were measured on."""
+def machine(gpu=None):
+    """What the figures were measured on; `gpu` is a GPU's name."""
     packages = ["d2l", "torch", "mxnet", "jax", "flax", "tensorflow", "keras"]
     versions = [f"{name} {metadata.version(name).partition('+')[0]}" for name in packages]
-    return f"Measured on {len(os.sched_getaffinity(0))} CPU cores with {', '.join(versions)}."
+    device = f"{len(os.sched_getaffinity(0))} CPU cores"
+    if gpu:
+        device = f"a GPU ({gpu}) and {device}"
+    return f"Measured on {device} with {', '.join(versions)}."
 
 
 def main():
@@ -254,20 +356,26 @@ def main():
     repeats = []
     for repeat in range(options.repeats):
         repeats.append({})
-        for contestant in contestants:
+        for contestant in contestants:  # which may grow: see below
             found = benchmarks.in_own_process(
                 "benchmarks.speed", contestant, "--corpus", options.corpus, "--seed", str(repeat)
             )
             repeats[-1][contestant] = found
+            if found.get("gpu") and "pytorch" in contestants and MIXED not in contestants:
+                contestants.append(MIXED)
             print(
                 f"{repeat + 1}/{options.repeats} {contestant}: {found['seconds']:.1f} s",
                 flush=True,
             )
+    corpus = load(options.corpus)
     result = {
         "corpus": Path(options.corpus).name,
         "repeats": options.repeats,
-        "machine": machine(),
+        "machine": machine(repeats[0][D2L]["gpu"]),
         "rate": statistics.median(repeat[D2L]["rate"] for repeat in repeats),
+        "products": statistics.median(repeat[D2L]["products"] for repeat in repeats),
+        "work": operations(corpus, configuration(corpus)),
+        "steps": math.ceil(len(corpus.train) / BATCH_SIZE),
         "table": summary(repeats, options.corpus),
         "runs": repeats,
     }

@@ -291,7 +291,7 @@ class ParallelCorpus:
             split: "train", "validation" or "test".
             batch_size: pairs in a batch; the last batch may be smaller.
             shuffle: whether batches come in random order, and pairs of equal length change places;
-                otherwise from short to long.
+                otherwise from short targets to long ones.
             seed: integer; give each epoch its own.
             multiple: steps are rounded up to a multiple of this, so that compiled code sees few
                 shapes.
@@ -311,7 +311,8 @@ class ParallelCorpus:
     def _batches(self, pairs, batch_size, shuffle, seed, multiple):
         if shuffle:
             pairs = _shuffled(pairs, seed)
-        pairs = sorted(pairs, key=lambda pair: (len(pair.source), len(pair.target)))
+        # By target first: a step of a decoder costs more than one of an encoder
+        pairs = sorted(pairs, key=lambda pair: (len(pair.target), len(pair.source)))
         starts = range(0, len(pairs), batch_size)
         for start in _shuffled(starts, seed) if shuffle else starts:
             yield pad_batch(

@@ -43,6 +43,7 @@ __all__ = [
     "Seq2SeqEncoder",
     "Seq2SeqGlobalDecoder",
     "Translation",
+    "batch_loss",
     "beam_search",
     "decode_step",
     "extend_beams",
@@ -50,6 +51,7 @@ __all__ = [
     "get_config",
     "get_weights",
     "load_model",
+    "loss_and_gradients",
     "make_steps",
     "masked_loss",
     "masked_softmax",
@@ -576,7 +578,7 @@ class Seq2SeqDecoder(nnx.Module):
         return self.dense(outputs), state, None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 014477c03f84
+# From notebooks/04_seq2seq.md, section "The decoder", cell 4c64c0c84eb0
 class Seq2Seq(nnx.Module):
     """An encoder and a decoder that are trained together.
 
@@ -602,7 +604,7 @@ class Seq2Seq(nnx.Module):
         self.encoder, self.decoder = encoder, decoder
         self.src_vocab = self.tgt_vocab = None
         self.max_steps = 128
-        self.build()
+        self.find_shapes()
         rngs = rngs or nnx.Rngs(0)
         # NumPy draws: XLA would compile a program for each shape
         seed = to_numpy(jax.random.key_data(rngs.params()))
@@ -619,13 +621,21 @@ class Seq2Seq(nnx.Module):
         weights = nnx.state(self, nnx.Param)
         nnx.update(self, jax.tree.map_with_path(draw, weights))
 
-    @nnx.jit
-    def build(self):
-        """Give all weights their shapes by sending one token through."""
-        token = jnp.ones((1, 1), int)
-        self(token, token[0], token)
-        weights = nnx.state(self, nnx.Param)
-        nnx.update(self, jax.tree.map(jnp.zeros_like, weights))
+    def find_shapes(self):
+        """Give all weights their shapes by tracing one token."""
+
+        def run(model):
+            token = jnp.ones((1, 1), int)
+            model(token, token[0], token)
+            return model
+
+        # Nothing is compiled or computed for the copy that this returns
+        traced = nnx.eval_shape(run, self)
+        for (_, ours), (_, theirs) in zip(
+            nnx.iter_modules(self), nnx.iter_modules(traced), strict=True
+        ):
+            if isinstance(ours, LazyLinear):
+                ours.kernel = theirs.kernel
 
     def __call__(self, src, src_valid_len, tgt_in):
         enc_outputs = self.encoder(src, src_valid_len)
@@ -650,7 +660,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell f73e42a920bc
+# From notebooks/04_seq2seq.md, section "Training", cell 01b143cbd4eb
 @functools.partial(jax.jit, static_argnums=0)
 def run_copy(function, graphdef, state, args):
     """Build the module from its parts and run it with dropout off."""
@@ -684,6 +694,17 @@ def round_up(arrays, rows=1, steps=16):
     ]
 
 
+def batch_loss(model, batch):
+    """Return the loss of a batch (five arrays), a scalar."""
+    src, src_len, tgt_in, tgt_out, tgt_len = batch
+    logits, _ = model(src, src_len, tgt_in)
+    return masked_loss(logits, tgt_out, tgt_len)
+
+
+# Compiled for each kind of model and each shape of a batch
+loss_and_gradients = nnx.jit(nnx.value_and_grad(batch_loss))
+
+
 def make_steps(model, lr, grad_clip, num_steps, seed):
     """Make the functions that learn from a batch and that only look at it.
 
@@ -708,29 +729,25 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         wrt=nnx.Param,
     )
 
-    def loss_of(model, batch):
-        src, src_len, tgt_in, tgt_out, tgt_len = batch
-        logits, _ = model(src, src_len, tgt_in)
-        return masked_loss(logits, tgt_out, tgt_len)
-
-    # Compiled for each shape of a batch ...
-    loss_and_gradients = nnx.jit(nnx.value_and_grad(loss_of))
-
-    @nnx.jit  # ... and once
+    @nnx.jit
     def update(model, optimizer, gradients):
         optimizer.update(model, gradients)
 
-    def padded(batch):  # the rows that this adds have length 0
-        return tuple(round_up(batch, rows=64))
+    most_rows = 1  # of a batch so far
 
     def train_step(batch):
+        nonlocal most_rows
+        most_rows = max(most_rows, len(batch.src))
+        # A smaller batch, the last one, gets rows of length 0
+        batch = tuple(round_up(batch, most_rows, steps=9))
         model.train()
-        loss, gradients = loss_and_gradients(model, padded(batch))
+        loss, gradients = loss_and_gradients(model, batch)
         update(model, optimizer, gradients)
         return loss
 
     def evaluate(batch):
-        return without_dropout(loss_of, model, padded(batch))
+        batch = tuple(round_up(batch, rows=64, steps=9))
+        return without_dropout(batch_loss, model, batch)
 
     return train_step, evaluate
 
@@ -860,7 +877,7 @@ class AttentionDecoder(nnx.Module):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 1e10b0238e57
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell f8dd99f88b4b
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -931,10 +948,13 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
             hidden, outputs = self.step(state.hidden, embeddings[:, 0], state.context)
             outputs, weights = (array[:, None] for array in outputs)
         else:  # along axis 1, with new random numbers at each step
-            # remat: the backward pass computes a step again, which is
-            # faster than to store and fetch all that happened in it
+            # remat: the backward pass computes a step again, all but its
+            # matrix products: faster than to store and fetch everything
             run = nnx.scan(
-                nnx.remat(type(self).step),
+                nnx.remat(
+                    type(self).step,
+                    policy=jax.checkpoint_policies.dots_saveable,
+                ),
                 out_axes=(nnx.Carry, 1),
                 in_axes=(
                     nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}),
@@ -1529,7 +1549,7 @@ class LocalAttention(GlobalAttention):
         return named
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell c5882babea5a
+# From notebooks/07_global_attention.md, section "The decoder", cell cfce8b7c9c70
 class Seq2SeqGlobalDecoder(AttentionDecoder):
     """The decoder of Luong et al. 2015, which attends behind the GRU.
 
@@ -1661,7 +1681,10 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
             outputs, weights = (array[:, None] for array in result)
         else:  # as in chapter 05
             run = nnx.scan(
-                nnx.remat(type(self).step),
+                nnx.remat(
+                    type(self).step,
+                    policy=jax.checkpoint_policies.dots_saveable,
+                ),
                 out_axes=(nnx.Carry, 1),
                 in_axes=(
                     nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}),

@@ -321,7 +321,7 @@ class DotProductAttention(Attention):
         return scores / F.np.sqrt(d) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell b16b13ab2522
+# From notebooks/03_scoring_functions.md, section "Additive", cell 4b4911fe7212
 class AdditiveAttention(Attention):
     """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
@@ -335,6 +335,7 @@ class AdditiveAttention(Attention):
     def __init__(self, num_hiddens, dropout=0):
         super().__init__(dropout)
         options = dict(use_bias=False, flatten=False, weight_initializer=init.Xavier())
+        self.num_hiddens = num_hiddens
         self.W_q = nn.Dense(num_hiddens, **options)
         self.W_k = nn.Dense(num_hiddens, **options)
         self.w_v = nn.Dense(1, **options)
@@ -347,11 +348,20 @@ class AdditiveAttention(Attention):
     def score(self, queries, projected_keys):
         """Score (batch, queries, keys): how well they match."""
         F = mx.sym if isinstance(queries, mx.sym.Symbol) else mx.nd
-        projected_queries = F.np.expand_dims(self.W_q(queries), 2)
-        projected_keys = F.np.expand_dims(projected_keys, 1)
-        # (batch, queries, 1, hiddens) + (batch, 1, keys, hiddens)
-        hiddens = F.npx.activation(projected_queries + projected_keys, act_type="tanh")
-        return F.np.squeeze(self.w_v(hiddens), -1)
+        # One query for all keys: broadcasting would do, but its gradient is
+        # slow in MXNet, and that of a product with ones is not
+        ones = F.np.ones_like(projected_keys[:, :, :1])  # (batch, keys, 1)
+        row = F.npx.reshape(self.W_q(queries), (-2, 1, -1))
+        projected_queries = F.npx.reshape(
+            F.npx.batch_dot(ones, row), (-2, -2, -1, self.num_hiddens)
+        )
+        # (batch, keys, queries, hiddens) + (batch, keys, 1, hiddens)
+        hiddens = F.npx.activation(
+            projected_queries + F.np.expand_dims(projected_keys, 2),
+            act_type="tanh",
+        )
+        scores = F.np.squeeze(self.w_v(hiddens), -1)
+        return F.np.swapaxes(scores, 1, 2)
 
 
 # From notebooks/03_scoring_functions.md, section "Bilinear", cell 79dca0b9a871

@@ -41,6 +41,7 @@ __all__ = [
     "beam_search",
     "decode",
     "decode_step",
+    "encode",
     "extend_beams",
     "from_numpy",
     "get_config",
@@ -834,7 +835,14 @@ def select_rows(state, rows):
     return DecoderState(tf.gather(hidden, rows, axis=1), context)
 
 
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell f5fbf7dc3e09
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 764cd213737d
+@tf.function(reduce_retracing=True, autograph=False)
+def encode(model, src, src_valid_len):
+    """Encode a batch and return the decoder's first state, as a graph."""
+    enc_outputs = model.encoder(src, src_valid_len)
+    return model.decoder.init_state(enc_outputs, src_valid_len)
+
+
 def start_decoding(model, src, src_valid_len, beam_size):
     """Encode a batch and return the decoder's first state.
 
@@ -847,7 +855,7 @@ def start_decoding(model, src, src_valid_len, beam_size):
     Returns:
         `DecoderState` of batch * beam_size rows, a sentence's side by side.
     """
-    state = model.decoder.init_state(model.encoder(src, src_valid_len), tf.constant(src_valid_len))
+    state = encode(model, tf.constant(src), tf.constant(src_valid_len))
     return select_rows(state, numpy.arange(len(src)).repeat(beam_size))
 
 

@@ -572,7 +572,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell e23e01e6363a
+# From notebooks/04_seq2seq.md, section "Training", cell 1e8d17ed539c
 def tensors(model, *arrays):
     """Return NumPy arrays as tensors on the device of the model's weights."""
     device = next(model.parameters()).device
@@ -583,12 +583,14 @@ def tensors(model, *arrays):
 def inference(model):
     """Switch dropout and gradients off within a `with` block."""
     was_training = model.training
-    model.eval()
+    if was_training:
+        model.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
 
 
 def make_steps(model, lr, grad_clip, num_steps, seed):
@@ -608,7 +610,7 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
     torch.manual_seed(seed)
     if torch.cuda.is_available():
         model.cuda()
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(
         optimizer, start_factor=1, end_factor=0, total_iters=num_steps
     )
@@ -626,6 +628,7 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
         optimizer.step()
         schedule.step()
+        model.eval()  # the mode for all but this
         return loss.detach()
 
     def evaluate(batch):

@@ -1,6 +1,8 @@
 """What benchmarks have measured: shown as measured, and what the chapters say of it holds."""
 
+import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 
@@ -83,20 +85,21 @@ def test_a_summary_is_made_of_medians(corpus, monkeypatch):
     monkeypatch.setattr(speed, "load", lambda name: corpus)
     repeats = [
         {
-            speed.D2L: {"seconds": 10.0 * (i + 1), "epoch": 2.0, "compilation": 0.0, "bleu": 1.0}
-            | {"rate": 1e6 * (i + 1)},
-            "jax": {"seconds": 5.0, "epoch": i + 1.0, "compilation": i, "bleu": 50.0 + i}
-            | {"loss": 0.5},
+            speed.D2L: {"seconds": 10.0 * (i + 1), "pass": 2.0, "compilation": 0.0, "bleu": 1.0}
+            | {"rate": 1e6 * (i + 1) ** 2, "loss": 0.5},
+            "jax": {"seconds": 5.0, "pass": i + 1.0, "compilation": i, "bleu": 50.0 + i}
+            | {"loss": 0.5 + i},
         }
         for i in range(3)
     ]
     figures = speed.summary(repeats, "two")["jax"]
     assert figures["times as fast as d2l"] == 4  # of 2, 4 and 6
     assert (figures["seconds"], figures["compilation"], figures["BLEU"]) == (5, 1, 51)
+    assert figures["validation loss"] == 1.5
     assert figures["milliseconds a step"] == 2000  # both pairs fit into one batch
     assert figures["target tokens a second"] == (2 + 4) / 2
     work = speed.operations(corpus, speed.configuration(corpus))
-    assert figures["share of the matrix rate"] == work / 2 / 2e6
+    assert figures["share of the matrix rate"] == work / 2 / 4e6
 
 
 def test_operations_by_hand(corpus):
@@ -111,8 +114,29 @@ def test_operations_by_hand(corpus):
     assert deeper - speed.operations(corpus, config) == 6 * (5 + 6) * (2 + 2) * 6
 
 
+def test_the_products_do_the_operations(corpus, monkeypatch):
+    """Counted instead of timed, the products are all that `operations` counts, but attention's."""
+    monkeypatch.setattr(speed, "product_seconds", lambda _, *sizes: 2 * math.prod(sizes))
+    pairs = [Pair(("a", "c"), ("A", "B", "C"), None)] * 3  # no padding
+    corpus = dataclasses.replace(corpus, train=pairs)
+    config = speed.configuration(corpus)
+    attention = 3 * (3 * 4) * 2 * config["num_hiddens"]
+    expected = speed.operations(corpus, config) - 6 * attention
+    assert speed.all_products(None, corpus, config) == expected
+
+
+@pytest.mark.parametrize("contestant", speed.LIBRARIES)
+def test_a_long_translation_makes_all_its_steps(contestant, monkeypatch):
+    if contestant not in {framework.name for framework in frameworks.UNDER_TEST}:
+        pytest.skip("FRAMEWORK is another")
+    monkeypatch.setattr(scaling, "LONG", 4)
+    monkeypatch.setattr(scaling, "SENTENCES", 2)
+    found = scaling.long_translation(contestant)()
+    assert [len(translation.tokens) for translation in found] == [4, 4]
+
+
 def test_settings_vary_one_thing_at_a_time():
-    for setting in scaling.SETTINGS:
+    for setting in scaling.LABELS.values():
         assert sum(setting[name] != scaling.BASE[name] for name in scaling.BASE) <= 1
         batch = scaling.random_batch(setting["length"], setting["batch"])
         assert batch.src.shape == (setting["batch"], setting["length"])
@@ -126,6 +150,21 @@ def book():
     from benchmarks import d2l_torch
 
     return d2l_torch
+
+
+def test_mixed_precision_is_near_float32_and_rounds():
+    framework = frameworks.FRAMEWORKS["pytorch"]
+    if framework not in frameworks.UNDER_TEST:
+        pytest.skip("mixed precision is PyTorch's")
+    model = framework.d2l.new_model(tiny.config("attention", 2, bidirectional=False))
+    batch = scaling.random_batch(5, 3)
+    given = batch.src % 9, batch.src_valid_len, batch.tgt_in % 9
+    expected, _ = framework.d2l.teacher_forcing(model, *given)
+    speed.mixed_precision(model)
+    found, _ = framework.d2l.teacher_forcing(model, *given)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=0.05)
+    assert abs(found - expected).max() > 1e-5
 
 
 def test_the_book_s_model_gets_the_same_pairs(book, corpus):

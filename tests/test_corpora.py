@@ -166,7 +166,7 @@ def test_batches_hold_every_pair_once(corpus, shuffle):
         assert len(batch.src) <= 128
         assert batch.src.shape[1] == batch.src_valid_len.max()
         assert batch.tgt_in.shape[1] == batch.tgt_out.shape[1] == batch.tgt_valid_len.max()
-        assert batch.src_valid_len.max() - batch.src_valid_len.min() <= 3
+        assert batch.tgt_valid_len.max() - batch.tgt_valid_len.min() <= 3
         seen += decode(corpus, batch)
     assert sorted(seen) == sorted((pair.source, pair.target) for pair in corpus.train)
 
@@ -181,9 +181,9 @@ def test_batches_depend_on_the_seed_alone(corpus):
 
 
 def test_shuffled_batches_mix_lengths(corpus):
-    steps = [batch.src.shape[1] for batch in corpus.batches("train", 64, seed=0)]
+    steps = [batch.tgt_in.shape[1] for batch in corpus.batches("train", 64, seed=0)]
     assert steps != sorted(steps)
-    steps = [batch.src.shape[1] for batch in corpus.batches("train", 64, shuffle=False)]
+    steps = [batch.tgt_in.shape[1] for batch in corpus.batches("train", 64, shuffle=False)]
     assert steps == sorted(steps)
 
 

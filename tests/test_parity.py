@@ -22,8 +22,15 @@ OTHERS = pytest.mark.parametrize("other", frameworks.UNDER_TEST[1:], ids=repr)
 OWN = {
     "pytorch": {"LazyLinear", "inference", "oriented", "tensors"},
     "mxnet": {"compiled_attend", "oriented", "tensors"},
-    "jax": {"LazyLinear", "round_up", "run_copy", "without_dropout"},
-    "tensorflow": {"decode"},
+    "jax": {
+        "LazyLinear",
+        "batch_loss",
+        "loss_and_gradients",
+        "round_up",
+        "run_copy",
+        "without_dropout",
+    },
+    "tensorflow": {"decode", "encode"},
 }
 CONTRACT = [
     "show_attention",

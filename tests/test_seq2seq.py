@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+from d2l_ext import corpora
 from tests import reference, tiny
 
 ALL_KINDS = pytest.mark.parametrize("kind", tiny.ALL_KINDS, ids=tiny.kind_name)
@@ -230,6 +231,24 @@ def test_training_returns_a_record_an_epoch_and_keeps_the_vocabularies(framework
     close(framework.d2l.teacher_forcing(model, *tiny.batch())[0], expected, rtol=1e-4)
     same = tiny.random_weights(*tiny.PAPER)
     assert all((before[name] == same[name]).all() for name in same)
+
+
+def test_xla_compiles_few_shapes_and_each_once(framework):
+    if framework.name != "jax":
+        pytest.skip("the others compile once, for batches of every shape, or not at all")
+    corpus = corpora.load("grammar", 300, max_steps=16)
+    lengths = {batch.tgt_in.shape[1] for batch in corpus.batches("train", 16)}
+    config = tiny.config(*tiny.PAPER) | {
+        "src_vocab_size": len(corpus.src_vocab),
+        "tgt_vocab_size": len(corpus.tgt_vocab),
+    }
+    num_compiled = framework.d2l.loss_and_gradients.jitted_fn._cache_size
+    counts = [num_compiled()]
+    for _ in range(2):  # the second training needs nothing new
+        model = framework.d2l.new_model(config)
+        framework.d2l.train_seq2seq(model, corpus, 1, batch_size=16, progress=False)
+        counts.append(num_compiled() - counts[0])
+    assert len(lengths) > 8 and counts[1:] == [2, 2]
 
 
 def test_the_mean_loss_counts_tokens_not_batches(framework):
