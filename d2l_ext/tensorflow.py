@@ -8,6 +8,7 @@ from d2l_ext import compat
 
 compat.prepare("tensorflow")
 
+import functools
 import math
 import time
 import warnings
@@ -39,9 +40,9 @@ __all__ = [
     "Seq2SeqGlobalDecoder",
     "Translation",
     "beam_search",
+    "compiled_encoder",
     "decode",
     "decode_step",
-    "encode",
     "extend_beams",
     "from_numpy",
     "get_config",
@@ -835,12 +836,22 @@ def select_rows(state, rows):
     return DecoderState(tf.gather(hidden, rows, axis=1), context)
 
 
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 764cd213737d
-@tf.function(reduce_retracing=True, autograph=False)
-def encode(model, src, src_valid_len):
-    """Encode a batch and return the decoder's first state, as a graph."""
-    enc_outputs = model.encoder(src, src_valid_len)
-    return model.decoder.init_state(enc_outputs, src_valid_len)
+# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 64908624a870
+@functools.lru_cache(maxsize=8)
+def compiled_encoder(model):
+    """Return a graph that reads src and src_valid_len, of every shape.
+
+    It returns the decoder's first state.
+    """
+    ids = tf.TensorSpec((None, None), tf.int32)  # (batch, steps)
+    lens = tf.TensorSpec((None,), tf.int32)  # (batch,)
+
+    @tf.function(input_signature=(ids, lens), autograph=False)
+    def encode(src, src_valid_len):
+        enc_outputs = model.encoder(src, src_valid_len)
+        return model.decoder.init_state(enc_outputs, src_valid_len)
+
+    return encode
 
 
 def start_decoding(model, src, src_valid_len, beam_size):
@@ -855,7 +866,7 @@ def start_decoding(model, src, src_valid_len, beam_size):
     Returns:
         `DecoderState` of batch * beam_size rows, a sentence's side by side.
     """
-    state = encode(model, tf.constant(src), tf.constant(src_valid_len))
+    state = compiled_encoder(model)(src, src_valid_len)
     return select_rows(state, numpy.arange(len(src)).repeat(beam_size))
 
 

@@ -572,7 +572,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 1e8d17ed539c
+# From notebooks/04_seq2seq.md, section "Training", cell 6626a423da10
 def tensors(model, *arrays):
     """Return NumPy arrays as tensors on the device of the model's weights."""
     device = next(model.parameters()).device
@@ -582,15 +582,15 @@ def tensors(model, *arrays):
 @contextlib.contextmanager
 def inference(model):
     """Switch dropout and gradients off within a `with` block."""
-    was_training = model.training
-    if was_training:
-        model.eval()
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
     try:
         with torch.inference_mode():
             yield
     finally:
-        if was_training:
-            model.train()
+        for module in training:
+            module.training = True
 
 
 def make_steps(model, lr, grad_clip, num_steps, seed):

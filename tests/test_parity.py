@@ -30,7 +30,7 @@ OWN = {
         "run_copy",
         "without_dropout",
     },
-    "tensorflow": {"decode", "encode"},
+    "tensorflow": {"compiled_encoder", "decode"},
 }
 CONTRACT = [
     "show_attention",

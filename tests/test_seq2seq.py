@@ -278,6 +278,19 @@ def test_the_seed_gives_each_epoch_an_order_of_its_own(framework, monkeypatch):
     assert orders(1)[0][:3] != train[:3]
 
 
+def test_a_prediction_leaves_the_mode_of_each_layer_as_it_was(framework):
+    if framework.name != "pytorch":
+        pytest.skip("only PyTorch's layers have a mode that predictions must switch")
+    model = tiny.new_model(framework, *tiny.PAPER)
+    model.train().encoder.eval()
+    modes = [module.training for module in model.modules()]
+    assert any(modes) and not all(modes)
+    with pytest.raises(ZeroDivisionError), framework.d2l.inference(model):
+        assert not any(module.training for module in model.modules())
+        raise ZeroDivisionError
+    assert [module.training for module in model.modules()] == modes
+
+
 def test_a_seed_fixes_dropout_which_leaves_predictions_alone(framework):
     """Dropout acts in training, repeats with its seed, and never reaches teacher forcing."""
     d2l, corpus, kind = framework.d2l, tiny.corpus(), ("plain", 2, False)
