@@ -660,7 +660,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 01b143cbd4eb
+# From notebooks/04_seq2seq.md, section "Training", cell cc2fe576555e
 @functools.partial(jax.jit, static_argnums=0)
 def run_copy(function, graphdef, state, args):
     """Build the module from its parts and run it with dropout off."""
@@ -701,8 +701,13 @@ def batch_loss(model, batch):
     return masked_loss(logits, tgt_out, tgt_len)
 
 
-# Compiled for each kind of model and each shape of a batch
-loss_and_gradients = nnx.jit(nnx.value_and_grad(batch_loss))
+@nnx.jit
+def loss_and_gradients(model, batch):
+    """Return the loss of a batch and its gradients.
+
+    XLA compiles once for each kind of model and each shape of a batch.
+    """
+    return nnx.value_and_grad(batch_loss)(model, batch)
 
 
 def make_steps(model, lr, grad_clip, num_steps, seed):

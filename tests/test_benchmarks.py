@@ -153,15 +153,15 @@ def book():
 
 
 def test_mixed_precision_is_near_float32_and_rounds():
-    framework = frameworks.FRAMEWORKS["pytorch"]
-    if framework not in frameworks.UNDER_TEST:
+    if frameworks.FRAMEWORKS["pytorch"] not in frameworks.UNDER_TEST:
         pytest.skip("mixed precision is PyTorch's")
-    model = framework.d2l.new_model(tiny.config("attention", 2, bidirectional=False))
+    d2l = frameworks.FRAMEWORKS["pytorch"].d2l
+    model = d2l.new_model(tiny.config("attention", 2, bidirectional=False))
     batch = scaling.random_batch(5, 3)
     given = batch.src % 9, batch.src_valid_len, batch.tgt_in % 9
-    expected, _ = framework.d2l.teacher_forcing(model, *given)
+    expected, _ = d2l.teacher_forcing(model, *given)
     speed.mixed_precision(model)
-    found, _ = framework.d2l.teacher_forcing(model, *given)
+    found, _ = d2l.teacher_forcing(model, *given)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=0.05)
     assert abs(found - expected).max() > 1e-5
