@@ -23,16 +23,21 @@ def configuration(corpus, **others):
     }
 
 
-def median_seconds(function, repeats, warm_up=1):
-    """Median time of a function, behind calls that do not count."""
+def times(function, repeats, warm_up=1):
+    """Seconds of each call of a function, behind calls that do not count."""
     for _ in range(warm_up):
         function()
-    times = []
+    seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
         function()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def median_seconds(function, repeats, warm_up=1):
+    """Median time of a function, behind calls that do not count."""
+    return statistics.median(times(function, repeats, warm_up))
 
 
 def in_own_process(module, contestant, *options):

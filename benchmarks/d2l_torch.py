@@ -158,7 +158,7 @@ def training_step(model, batch, grad_clip):
         torch.tensor(array, dtype=torch.int64, device=device) for array in batch
     )
     trainer = book.Trainer(max_epochs=1)
-    model.to(device)(src, tgt_in, lens)  # its lazy layers find their sizes
+    model.to(device)
     optimizer = model.configure_optimizers()
     model.train()
 

@@ -86,14 +86,14 @@ class Trained(NamedTuple):
     loss: of the validation pairs, for a real target token.
     translate: function of pairs, a beam's size and most steps, which returns token lists; d2l's
         search is greedy and makes all its steps, whatever it is given.
-    pass_seconds: function that trains on all pairs once more and returns the seconds.
+    train_pass: function that trains on all pairs once more, and waits for it.
     """
 
     seconds: float
     epochs: list
     loss: float
     translate: Callable
-    pass_seconds: Callable
+    train_pass: Callable
 
 
 def train(contestant, corpus, seed):
@@ -112,14 +112,12 @@ def train(contestant, corpus, seed):
         batches = corpus.batches("train", BATCH_SIZE, multiple=NUM_STEPS)
         steps = [module.training_step(model, batch, GRAD_CLIP) for batch in batches]
 
-        def pass_seconds():
-            start = time.perf_counter()
+        def train_pass():
             for step in steps:
                 step()
-            return time.perf_counter() - start
 
         loss = module.mean_loss(model, corpus.validation, corpus, NUM_STEPS)
-        return Trained(seconds, epochs, loss, translate, pass_seconds)
+        return Trained(seconds, epochs, loss, translate, train_pass)
     model = module.new_model(config)
     if contestant == MIXED:
         mixed_precision(model)
@@ -136,13 +134,11 @@ def train(contestant, corpus, seed):
     batches = list(corpus.batches("train", BATCH_SIZE))
     train_step, _ = module.make_steps(model, LR, GRAD_CLIP, NUM_EPOCHS * len(batches), seed)
 
-    def pass_seconds():
-        start = time.perf_counter()
+    def train_pass():
         module.mean_loss(train_step, batches)  # waits for the last loss
-        return time.perf_counter() - start
 
     epochs = [record.seconds for record in history]
-    return Trained(seconds, epochs, history[-1].validation_loss, translate, pass_seconds)
+    return Trained(seconds, epochs, history[-1].validation_loss, translate, train_pass)
 
 
 def measure(contestant, corpus_name, seed):
@@ -164,8 +160,7 @@ def measure(contestant, corpus_name, seed):
         "loss": trained.loss,
         "bleu": metrics.bleu(tokens, [pair.target for pair in corpus.validation]),
     }
-    trained.pass_seconds()  # compiles, where that is needed
-    found["pass"] = statistics.median(trained.pass_seconds() for _ in range(5))
+    found["pass"] = benchmarks.median_seconds(trained.train_pass, 5)
     if contestant == D2L:
         size = 2048
         found["rate"] = 2 * size**3 / product_seconds(module, size, size, size)
@@ -180,13 +175,12 @@ def product_seconds(module, rows, inner, columns, repeats=10):
     torch = module.torch
     a = torch.randn(rows, inner, device=module.device)
     b = torch.randn(inner, columns, device=module.device)
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
+
+    def multiply():
         a @ b
         module.wait()
-        times.append(time.perf_counter() - start)
-    return min(times)
+
+    return min(benchmarks.times(multiply, repeats, warm_up=0))
 
 
 def all_products(module, corpus, config):
