@@ -2,7 +2,8 @@
 
 `python -m benchmarks.decoders jax` measures in JAX; `make decoders` does it in all four, one after
 the other. What was measured stands in benchmarks/decoders/<framework>.json, and, as a table, in
-the framework's tab of the chapter.
+the framework's tab of the chapter. With `--times`, only the steps are timed again, which takes a
+minute: scores do not depend on what else a machine does, times do.
 """
 
 import argparse
@@ -53,35 +54,56 @@ def scale(d2l, model, score):
     return d2l.Seq2Seq(model.encoder, model.decoder)  # makes the new attention's weights
 
 
-def measure(framework):
-    """Train and score every variant.
+def load():
+    return corpora.load("grammar", max_steps=MAX_STEPS, seed=SEED)
+
+
+def build(d2l, corpus, options, scaled):
+    """Make a variant's model with its first weights."""
+    config = configuration(corpus, **SIZES, **options)
+    model = d2l.new_model(config)
+    if scaled:
+        model = scale(d2l, model, options["score"])
+    d2l.set_weights(model, weights.draw(config, SEED))
+    return model
+
+
+def measure(d2l, framework):
+    """Train, score and time every variant.
 
     Args:
+        d2l: the framework's module.
         framework: "pytorch", "mxnet", "jax" or "tensorflow".
 
     Returns:
         Dict of the framework's version and of a list of rows.
     """
-    d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
-    corpus = corpora.load("grammar", max_steps=MAX_STEPS, seed=SEED)
+    corpus = load()
     rows = []
     for name, feeding, options, scaled in variants():
-        config = configuration(corpus, **SIZES, **options)
-        model = d2l.new_model(config)
-        if scaled:
-            model = scale(d2l, model, options["score"])
-        d2l.set_weights(model, weights.draw(config, SEED))
+        model = build(d2l, corpus, options, scaled)
         d2l.train_seq2seq(model, corpus, NUM_EPOCHS, BATCH_SIZE, seed=SEED, progress=False)
-        rows.append(
-            {
-                "decoder": name,
-                "input_feeding": feeding,
-                **quality(d2l, model, corpus),
-                "milliseconds": milliseconds(d2l, model, corpus),
-            }
-        )
+        row = {"decoder": name, "input_feeding": feeding, **quality(d2l, model, corpus)}
+        rows.append({**row, "milliseconds": milliseconds(d2l, model, corpus)})
         print(framework, json.dumps(rows[-1]), flush=True)
     return {"version": metadata.version(LIBRARIES[framework]).partition("+")[0], "rows": rows}
+
+
+def time_again(d2l, framework):
+    """Time every variant of what was measured before.
+
+    Args and returns as in `measure`.
+    """
+    corpus = load()
+    found = results(framework)
+    for row, (_, _, options, scaled) in zip(found["rows"], variants(), strict=True):
+        row["milliseconds"] = milliseconds(d2l, build(d2l, corpus, options, scaled), corpus)
+    return found
+
+
+def results(framework):
+    """Return what was measured in a framework."""
+    return json.loads((RESULTS / f"{framework}.json").read_text(encoding="utf-8"))
 
 
 def quality(d2l, model, corpus):
@@ -120,7 +142,7 @@ def milliseconds(d2l, model, corpus):
 
 def table(framework):
     """Return a framework's table in Markdown, as the chapter shows it."""
-    found = json.loads((RESULTS / f"{framework}.json").read_text(encoding="utf-8"))
+    found = results(framework)
     header = ["decoder", "input feeding", "BLEU", f"BLEU, {LONG} tokens and more"]
     rows = [[*header, "alignment error rate", "ms a step"]]
     for row in found["rows"]:
@@ -160,11 +182,15 @@ def write_table(framework):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("framework", choices=LIBRARIES)
-    framework = parser.parse_args().framework
+    parser.add_argument("--times", action="store_true", help="time the steps again, only that")
+    args = parser.parse_args()
+    d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[args.framework]}")
+    found = (time_again if args.times else measure)(d2l, args.framework)
     RESULTS.mkdir(exist_ok=True)
-    content = json.dumps(measure(framework), indent=2) + "\n"
-    files.write_whole(RESULTS / f"{framework}.json", content.encode())
-    write_table(framework)
+    files.write_whole(
+        RESULTS / f"{args.framework}.json", (json.dumps(found, indent=2) + "\n").encode()
+    )
+    write_table(args.framework)
 
 
 if __name__ == "__main__":

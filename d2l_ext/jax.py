@@ -62,6 +62,7 @@ __all__ = [
     "read_sentences",
     "round_up",
     "run_copy",
+    "run_steps",
     "save_model",
     "select_rows",
     "sequence_mask",
@@ -882,7 +883,30 @@ class AttentionDecoder(nnx.Module):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell f8dd99f88b4b
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 2e6399d32b2f
+# Along axis 1, with new random numbers at each step. The backward pass
+# computes a step again, all but its matrix products: faster than to store
+# and fetch everything.
+@nnx.scan(
+    in_axes=(
+        nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}),
+        nnx.Carry,
+        1,
+        None,
+    ),
+    out_axes=(nnx.Carry, 1),
+)
+@nnx.remat(policy=jax.checkpoint_policies.dots_saveable)
+def run_steps(decoder, carry, inputs, source):
+    """Call a decoder's `step` for all inputs (batch, steps, features).
+
+    Returns:
+        The last carry, and what the steps returned beside it, with an axis
+        of steps behind the batch.
+    """
+    return decoder.step(carry, inputs, source)
+
+
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -952,23 +976,8 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         if X.shape[1] == 1:  # no loop to compile
             hidden, outputs = self.step(state.hidden, embeddings[:, 0], state.context)
             outputs, weights = (array[:, None] for array in outputs)
-        else:  # along axis 1, with new random numbers at each step
-            # remat: the backward pass computes a step again, all but its
-            # matrix products: faster than to store and fetch everything
-            run = nnx.scan(
-                nnx.remat(
-                    type(self).step,
-                    policy=jax.checkpoint_policies.dots_saveable,
-                ),
-                out_axes=(nnx.Carry, 1),
-                in_axes=(
-                    nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}),
-                    nnx.Carry,
-                    1,
-                    None,
-                ),
-            )
-            hidden, (outputs, weights) = run(self, state.hidden, embeddings, state.context)
+        else:
+            hidden, (outputs, weights) = run_steps(self, state.hidden, embeddings, state.context)
         return self.dense(outputs), state._replace(hidden=hidden), weights
 
 
@@ -1554,7 +1563,7 @@ class LocalAttention(GlobalAttention):
         return named
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell cfce8b7c9c70
+# From notebooks/07_global_attention.md, section "The decoder", cell 484700e01fa1
 class Seq2SeqGlobalDecoder(AttentionDecoder):
     """The decoder of Luong et al. 2015, which attends behind the GRU.
 
@@ -1684,21 +1693,8 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         elif X.shape[1] == 1:  # no loop to compile
             carry, result = self.step(carry, outputs[:, 0], source)
             outputs, weights = (array[:, None] for array in result)
-        else:  # as in chapter 05
-            run = nnx.scan(
-                nnx.remat(
-                    type(self).step,
-                    policy=jax.checkpoint_policies.dots_saveable,
-                ),
-                out_axes=(nnx.Carry, 1),
-                in_axes=(
-                    nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}),
-                    nnx.Carry,
-                    1,
-                    None,
-                ),
-            )
-            carry, (outputs, weights) = run(self, carry, outputs, source)
+        else:
+            carry, (outputs, weights) = run_steps(self, carry, outputs, source)
         hidden, h_tilde, step = carry
         state = DecoderState(hidden, (*source, h_tilde, step))
         return self.dense(outputs), state, weights

@@ -28,6 +28,7 @@ OWN = {
         "loss_and_gradients",
         "round_up",
         "run_copy",
+        "run_steps",
         "without_dropout",
     },
     "tensorflow": {"compiled_encoder", "decode"},
