@@ -400,15 +400,19 @@ def stubbed(text: str, stub: str) -> str:
 
 
 def _ends_in_value(text: str) -> bool:
-    """Whether Jupyter may show a value below a cell: its last statement is one, and no print."""
+    """Whether Jupyter may show a value below a cell.
+
+    It ends in an expression, and not in a call of print or of a function that the cell defines.
+    """
     try:
-        last = ast.parse(text).body[-1:]
+        body = ast.parse(text).body
     except SyntaxError:
         return False  # the collector says so
-    if not last or not isinstance(last[0], ast.Expr):
+    if not body or not isinstance(body[-1], ast.Expr):
         return False
-    called = getattr(last[0].value, "func", None)
-    return not (isinstance(called, ast.Name) and called.id == "print")
+    silent = {"print", *(node.name for node in body if isinstance(node, ast.FunctionDef))}
+    called = getattr(body[-1].value, "func", None)
+    return not (isinstance(called, ast.Name) and called.id in silent)
 
 
 def _check_exercises(path: str, cells: list[Cell], problems: list[str]) -> None:
