@@ -133,6 +133,7 @@ def _head(project: Project, chapter: Chapter, framework: str) -> str:
     for name in chapter.exercises():
         parts = [cell for cell in cells if cell.exercise == name]
         heading = parts[0].text.partition("\n")[0].partition("Exercise: ")[2]
+        heading = heading[:1].upper() + heading[1:]
         tasks.append(f"* {heading}: {sum(cell.points for cell in parts)} points")
     return "\n".join(
         [
