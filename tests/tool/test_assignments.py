@@ -72,14 +72,12 @@ def test_source_notebook(released):
         MetadataValidator().validate_nb(notebook)
         assert notebook.metadata.tabbook.framework == framework
         assert notebook.metadata.kernelspec.name == "python3"
-        first = notebook.cells[:3]
-        assert [cell.id for cell in first] == ["assignment-head", "imports-1", "imports-2"]
-        assert first[0].source.startswith("# Exercises: Toy\n\nWrite your code where it says")
-        assert "* Twice as much: 5 points" in first[0].source
-        module = FRAMEWORKS[framework].module
-        assert first[1].source == f"from d2l_ext import {module} as d2l"
-        assert first[2].source == "import math"  # without #@save
-        cells = notebook.cells[3:]
+        head, imports, *cells = notebook.cells
+        assert [head.id, imports.id] == ["assignment-head", "assignment-imports"]
+        assert head.source.startswith("# Exercises: Toy\n\nWrite your code where it says")
+        assert "* Twice as much: 5 points" in head.source
+        module = FRAMEWORKS[framework].module  # no #@save
+        assert imports.source == f"from d2l_ext import {module} as d2l\n\nimport math"
         assert [cell.id for cell in cells] == IDS
         assert [cell.metadata.nbgrader.grade_id for cell in cells] == IDS
         keys = ("grade", "solution", "locked", "points")
@@ -100,16 +98,16 @@ def test_source_notebook(released):
 def test_students_copy(released):
     before, after = written(released).cells, written(released, step="release").cells
     assert [cell.id for cell in after] == [cell.id for cell in before]
-    assert [c.metadata.nbgrader.grade_id for c in after[3:]] == IDS
-    assert all(len(cell.metadata.nbgrader.checksum) == 32 for cell in after[3:])
+    assert [c.metadata.nbgrader.grade_id for c in after[2:]] == IDS
+    assert all(len(cell.metadata.nbgrader.checksum) == 32 for cell in after[2:])
     text = "\n".join(cell.source for cell in after)
     for secret in ("2 * x", "twice -1", "SOLUTION", "HIDDEN"):
         assert secret in "\n".join(cell.source for cell in before)
         assert secret not in text
-    task, solution, tests, hidden = after[3:]
+    _, imports, task, solution, tests, hidden = after
     assert hidden.source == "# More tests run here when your work is graded."
     assert solution.metadata.get("editable", True)
-    for locked in (*after[1:3], task, tests, hidden):
+    for locked in (imports, task, tests, hidden):
         assert locked.metadata.editable is False
     names = {}
     exec(solution.source, names)
@@ -175,7 +173,7 @@ def test_an_exercise_stands_without_the_others(toy):
     assert "exercise 'twice': Undefined name `double`: only the chapter's first" in done.stderr
     toy.write(NAME, f"{BODY}\n{OTHER}")
     make_assignments(toy)
-    assert [cell.id for cell in written(toy).cells][7:] == [
+    assert [cell.id for cell in written(toy).cells][6:] == [
         name.replace("double", "twice") for name in IDS
     ]
 
@@ -185,9 +183,13 @@ def test_mxnet_gets_its_switch(toy):
     others = '```python tab="pytorch, jax, tensorflow"\nx = 1\n```\n'
     toy.write(NAME, BODY + "\n" + switch + others)
     make_assignments(toy)
-    sources = [cell.source for cell in written(toy, "mxnet").cells]
-    assert sources[3] == "from mxnet import npx\n\nnpx.set_np()"
+    imports = written(toy, "mxnet").cells[1].source
+    assert imports.endswith("import math\n\nfrom mxnet import npx\n\nnpx.set_np()")
     assert not any("set_np" in cell.source for cell in written(toy, "jax").cells)
+    body = BODY.replace("#@save\nimport math", "import math\n\nfrom mxnet import npx")
+    toy.write(NAME, body + "\n" + switch + others)
+    make_assignments(toy, "--framework", "mxnet")
+    assert written(toy, "mxnet").cells[1].source.endswith("import npx\n\nnpx.set_np()")
 
 
 def test_course_config(released, tmp_path):
