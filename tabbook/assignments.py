@@ -121,8 +121,10 @@ def notebook(project: Project, chapter: Chapter, framework: str) -> nbformat.Not
 def _head(project: Project, chapter: Chapter, framework: str) -> str:
     """The Markdown on top of an assignment."""
     cells = chapter.tab(framework)
-    title = next((c.text.partition("\n")[0][2:] for c in cells if c.text.startswith("# ")), "")
-    title = title or chapter.name
+    titles = [
+        c.text.partition("\n")[0][2:] for c in cells if c.kind == "markdown" and c.text[:2] == "# "
+    ]
+    title = titles[0] if titles else chapter.name
     where = f"notebooks/{framework}/{chapter.name}.ipynb"
     address = _address(project)
     where = f"[{where}]({address}/{where})" if address else f"`{where}`"

@@ -223,19 +223,19 @@ def test_cells_of_an_exercise(toy):
             "### BEGIN SOLUTION\n    return 2 * x",
             "### END SOLUTION\n    return 2 * x",
             6,
-            "line 3 of the cell is '### END SOLUTION', not '### BEGIN SOLUTION'; mend",
+            "line 3 of the cell is '### END SOLUTION', not '### BEGIN SOLUTION'; mend it",
         ),
         (
             "### BEGIN SOLUTION\n    return 2 * x",
             "# BEGIN SOLUTION\n    return 2 * x",
             6,
-            "line 3 of the cell is '# BEGIN SOLUTION', not '### BEGIN SOLUTION'; mend",
+            "line 3 of the cell is '# BEGIN SOLUTION', not '### BEGIN SOLUTION'; mend it",
         ),
         (
             "return 2 * x\n    ### END",
             "### BEGIN SOLUTION\n    return 2 * x\n    ### END",
             6,
-            "line 4 of the cell is '### BEGIN SOLUTION', not '### END SOLUTION'; mend",
+            "line 4 of the cell is '### BEGIN SOLUTION', not '### END SOLUTION'; mend it",
         ),
         ("    return 2 * x\n", "\n", 6, "line 5 of the cell ends an empty solution; fill it in"),
         (
@@ -263,6 +263,18 @@ def test_cells_of_an_exercise(toy):
             "the tests end in a value, which nbgrader would take for points; assert or print it",
         ),
         ('twice 3 is 6"', 'twice 3 is 6"\n"all is well"', 8, "the tests end in a value, which nb"),
+        (
+            'assert double(-1) == -2, "twice -1 is -2"',
+            "double(-1) == -2",
+            9,
+            "the tests end in a value, which nbgrader would take for points; assert or print it",
+        ),
+        (
+            'assert double(-1) == -2, "twice -1 is -2"',
+            "from classroom import checks\n\nchecks.double(double, d2l)",
+            9,
+            None,
+        ),
         ('twice 3 is 6"', 'twice 3 is 6"\nprint("all is well")', 8, None),
         (
             'assert double(3) == 6, "twice 3 is 6"',
