@@ -599,9 +599,9 @@ class Seq2SeqDecoder(nnx.Module):
         return self.dense(outputs), state, None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell be8377cf5fb9
+# From notebooks/04_seq2seq.md, section "The decoder", cell 0ca82a6acd8f
 def place(module):
-    """Put all arrays of an NNX module on `d2l.device()`.
+    """Put all arrays of an NNX module on `device()`.
 
     There they stay: JAX computes where such arrays are, and its own, made
     without a device, follow them.

@@ -26,6 +26,7 @@ OWN = {
         "LazyLinear",
         "batch_loss",
         "loss_and_gradients",
+        "place",
         "round_up",
         "run_copy",
         "without_dropout",
@@ -33,6 +34,7 @@ OWN = {
     "tensorflow": {"compiled_encoder", "decode"},
 }
 CONTRACT = [
+    "device",
     "show_attention",
     "sequence_mask",
     "masked_softmax",
