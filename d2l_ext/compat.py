@@ -8,8 +8,8 @@ Four functions, of which the generated modules call the first and the last:
 - `fall_through(framework)` is the `__getattr__` that hands unknown names to that module.
 
 Nothing happens when this file is imported. What it lends while others are imported (names to
-NumPy, an import function to d2l) is taken back at once, or out of everybody else's sight. One thing
-stays: a variable in the environment that keeps JAX from taking all of a GPU's memory.
+NumPy, an import function to d2l) is taken back at once, or out of everybody else's sight. One
+thing stays: a variable in the environment that keeps JAX from taking all of a GPU's memory.
 """
 
 import builtins

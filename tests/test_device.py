@@ -2,8 +2,7 @@
 
 Tested without a GPU. What a framework sees is faked for the decision; for the rest each has
 something that tells a second device from the first: MXNet, JAX and TensorFlow a second CPU
-(`tests.second_device`), PyTorch its meta device and its fake tensors on `cuda:0`, which refuse to
-be mixed with others as true ones do.
+(`tests.second_device`), PyTorch its meta device, whose tensors have a shape and no numbers.
 """
 
 import re
@@ -60,9 +59,7 @@ def let_see(framework, monkeypatch, found):
         (False, "cpu", "cpu"),
     ],
 )
-def test_the_device_is_the_first_gpu_or_the_cpu(
-    framework, monkeypatch, found, variable, expected
-):
+def test_the_device_is_the_first_gpu_or_the_cpu(framework, monkeypatch, found, variable, expected):
     gpu, cpu = let_see(framework, monkeypatch, found)
     monkeypatch.delenv(devices.VARIABLE, raising=False)
     if variable is not None:
@@ -93,7 +90,11 @@ def test_nothing_but_device_looks_for_gpus():
         r"cuda\.is_available|num_gpus\(|npx\.gpu\(|\.cuda\(|platform ==|get_visible_devices"
         r"|list_physical_devices"
     )
-    files = [*ROOT.glob("notebooks/*.md"), *ROOT.glob("d2l_ext/*.py"), *ROOT.glob("benchmarks/*.py")]
+    files = [
+        *ROOT.glob("notebooks/*.md"),
+        *ROOT.glob("d2l_ext/*.py"),
+        *ROOT.glob("benchmarks/*.py"),
+    ]
     found = {
         str(path.relative_to(ROOT)): asks.findall(path.read_text())
         for path in files
@@ -186,88 +187,85 @@ def test_torch_moves_a_whole_model_to_the_device(monkeypatch):
 
 
 @pytest.fixture
-def fake_gpu(monkeypatch):
-    """Fake tensors on `cuda:0`; nothing is computed, but devices are compared."""
+def meta(monkeypatch):
+    """The meta device as what `device()` says; operators' inputs must be on one device.
+
+    Among its tensors, which have no numbers, nothing can be packed by lengths: the padded batch
+    takes the place of the packed one.
+    """
     import torch
-    from torch._subclasses import FakeTensorMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
 
-    gpu = torch.device("cuda:0")
-    monkeypatch.setattr(frameworks.FRAMEWORKS["pytorch"].d2l, "device", lambda: gpu)
-    with FakeTensorMode(allow_non_fake_inputs=False) as mode:
-        with pytest.raises(RuntimeError, match="same device"):
-            torch.ones(2, device=gpu) + torch.ones(2)
-        yield gpu, mode
+    class OneDevice(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            kwargs = kwargs or {}
+            tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+            copies = function.overloadpacket in copying
+            to_cpu = torch.device("cpu") in (*args[1:], *kwargs.values())
+            if copies and to_cpu and tensors[0].is_meta:
+                return torch.ones(tensors[0].shape, dtype=tensors[0].dtype)
+            devices = {x.device for x in tensors}
+            assert copies or len(devices) < 2, f"{function} of tensors on {devices}"
+            return function(*args, **kwargs)
 
+    def pack(inputs, lengths, **_):
+        assert (inputs.device, lengths.device) == (device, torch.device("cpu"))
+        return inputs
 
-def moved(module, gpu, mode):
-    """Give a module, made and run on the CPU, weights on the fake GPU."""
-    import torch
+    def init_lazy(self, *given, **options):
+        init(self, *given, **{"device": device} | options)
 
-    for part in module.modules():
-        for name, weight in list(part.named_parameters(recurse=False)):
-            on_gpu = mode.from_tensor(weight.detach()).to(gpu)
-            part.register_parameter(name, torch.nn.Parameter(on_gpu))
-        if isinstance(part, torch.nn.RNNBase):
-            part._init_flat_weights()
-    return module
+    copying = torch.ops.aten._to_copy, torch.ops.aten.to, torch.ops.aten.copy_
+    device, init = torch.device("meta"), torch.nn.LazyLinear.__init__
+    # A weight without a shape can be moved to a GPU, as the test above has it, but not to meta
+    monkeypatch.setattr(torch.nn.LazyLinear, "__init__", init_lazy)
+    monkeypatch.setattr(frameworks.FRAMEWORKS["pytorch"].d2l, "device", lambda: device)
+    monkeypatch.setattr(torch.nn.utils.rnn, "pack_padded_sequence", pack)
+    monkeypatch.setattr(torch.nn.utils.rnn, "pad_packed_sequence", lambda x, **_: (x, None))
+    with OneDevice():
+        with pytest.raises(AssertionError, match="of tensors on"):
+            torch.ones(2, device=device) @ torch.ones(2)
+        yield device
 
 
 @needs("pytorch")
-@pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize("name", ["dot", "additive", "bilinear", "predictive", "monotonic"])
-def test_torch_attends_on_a_gpu(name, native, request):
+def test_torch_attends_on_another_device(name, meta):
     import torch
 
     from d2l_ext import torch as d2l
 
     attention = {
-        "dot": d2l.DotProductAttention(),
-        "additive": d2l.AdditiveAttention(5),
-        "bilinear": d2l.BilinearAttention(),
-        "predictive": d2l.LocalAttention(5, "predictive", window=1),
-        "monotonic": d2l.LocalAttention(5, "monotonic", window=1),
-    }[name]
-    attention(*3 * [torch.ones(2, 3, 4)])  # its weights get their shapes
-    gpu, mode = request.getfixturevalue("fake_gpu")
-    attention = moved(attention, gpu, mode)
-    x = torch.ones(2, 3, 4, device=gpu)
-    lens = [None, torch.tensor([2, 3]), torch.tensor([[1, 2, 3]] * 2, device=gpu)]
-    if not native:
-        lens = [np.array([2, 3]), np.array([[1, 2, 3]] * 2)]
-    for valid_lens in lens:
+        "dot": lambda: d2l.DotProductAttention(),
+        "additive": lambda: d2l.AdditiveAttention(5),
+        "bilinear": lambda: d2l.BilinearAttention(),
+        "predictive": lambda: d2l.LocalAttention(5, "predictive", window=1),
+        "monotonic": lambda: d2l.LocalAttention(5, "monotonic", window=1),
+    }[name]()
+    x, lens = torch.ones(2, 3, 4, device=meta), np.array([2, 3])
+    for valid_lens in (None, lens, torch.tensor(lens), torch.tensor([[1, 2, 3]] * 2, device=meta)):
         output, weights = attention(x, x, x, valid_lens)
-        assert output.device == weights.device == gpu
-        assert d2l.masked_softmax(x, valid_lens).device == gpu
+        assert output.device == weights.device == meta
+        assert d2l.masked_softmax(x, valid_lens).device == meta
 
 
 @needs("pytorch")
 @pytest.mark.parametrize("kind", tiny.ALL_KINDS, ids=tiny.kind_name)
-def test_torch_models_compute_on_a_gpu(kind, request, monkeypatch):
-    """But for packing, whose result fake tensors cannot have: the padded batch takes its place."""
-    import torch
-
+def test_torch_models_compute_on_another_device(kind, meta):
     from d2l_ext import torch as d2l
 
     model = tiny.new_model(frameworks.FRAMEWORKS["pytorch"], *kind)
-    gpu, mode = request.getfixturevalue("fake_gpu")
-    moved(model, gpu, mode)
-
-    def pack(inputs, lengths, **_):
-        assert (inputs.device, lengths.device) == (gpu, torch.device("cpu"))  # as torch wants it
-        return inputs
-
-    monkeypatch.setattr(torch.nn.utils.rnn, "pack_padded_sequence", pack)
-    monkeypatch.setattr(torch.nn.utils.rnn, "pad_packed_sequence", lambda x, **_: (x, None))
     src, src_len, tgt_in, tgt_out, tgt_len = d2l.tensors(model, *tiny.learning_batch())
     logits, weights = model(src, src_len, tgt_in)
     loss = d2l.masked_loss(logits, tgt_out, tgt_len)
     loss.backward()
-    arrays = [src, logits, loss] + ([] if weights is None else [weights])
-    state = d2l.select_rows(
-        model.decoder.init_state(model.encoder(src, src_len), src_len), np.array([1, 0, 0])
-    )
-    arrays += [state.hidden, model.decoder(tgt_in[:3], state)[0]]
-    assert {array.device for array in arrays} == {gpu}
+    arrays = [src, logits, loss, *model.parameters()] + ([] if weights is None else [weights])
+    with d2l.inference(model):
+        state = model.decoder.init_state(model.encoder(src, src_len), src_len)
+        state = d2l.select_rows(state, np.array([1, 0, 0]))
+        arrays += [state.hidden, model.decoder(tgt_in[:3], state)[0]]
+    assert {array.device for array in arrays} == {meta}
 
 
 @needs("pytorch")
