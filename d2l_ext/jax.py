@@ -142,9 +142,9 @@ def device():
     return jax.local_devices(backend="cpu")[0]
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 72f0ef0ece9f
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 6548bbaffd69
 def from_numpy(x):
-    """Make a JAX array on `device()` from a NumPy array (64 bits become 32)."""
+    """Make a JAX array on `device()` from a NumPy one (64 bits become 32)."""
     return jnp.asarray(x, device=device())
 
 

@@ -133,9 +133,9 @@ def device():
     return npx.gpu() if gpu else npx.cpu()
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell dcaa295e58d9
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 1669c1c73214
 def from_numpy(x):
-    """Make an MXNet array on `device()` from a NumPy array, of the same type."""
+    """Make an MXNet array on `device()` from a NumPy one, of the same type."""
     return np.array(x, dtype=x.dtype, ctx=device())
 
 
