@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from d2l_ext import compat, corpora
+from d2l_ext import torch as library
 
 book = compat.import_d2l("torch")
-device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+device = library.device()
 
 
 class Seq2SeqAttentionDecoder(book.AttentionDecoder):

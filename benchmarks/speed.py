@@ -73,7 +73,7 @@ def mixed_precision(model):
     """Let a PyTorch model with attention compute its products in bfloat16."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = library("pytorch").device().type
     forward = torch.autocast(device, torch.bfloat16)(model.forward)
     model.forward = lambda *inputs: tuple(output.float() for output in forward(*inputs))
 

@@ -8,7 +8,8 @@ Four functions, of which the generated modules call the first and the last:
 - `fall_through(framework)` is the `__getattr__` that hands unknown names to that module.
 
 Nothing happens when this file is imported. What it lends while others are imported (names to
-NumPy, an import function to d2l) is taken back at once, or out of everybody else's sight.
+NumPy, an import function to d2l) is taken back at once, or out of everybody else's sight. One
+thing stays: a variable in the environment that keeps JAX from taking all of a GPU's memory.
 """
 
 import builtins
@@ -22,6 +23,8 @@ import threading
 import types
 import warnings
 from typing import NamedTuple
+
+from d2l_ext import devices
 
 _LOCK = threading.RLock()
 
@@ -65,12 +68,17 @@ def prepare(framework):
     kind. It imports TensorFlow without the log lines that it writes at its start. For the others
     it only looks whether they are installed, and imports nothing.
 
+    All four shall fit into one GPU together, so TensorFlow and JAX are kept from taking all of its
+    memory at their start. For JAX the environment variable XLA_PYTHON_CLIENT_PREALLOCATE says so;
+    it stays, because JAX reads it when it first computes. A value that was set before is kept.
+
     Args:
         framework: "torch", "mxnet", "jax" or "tensorflow".
 
     Raises:
         ImportError: if the framework, or a package that it is used with here (Flax, optax, Keras),
             is not installed; the message holds the command that installs it.
+        RuntimeError: if D2L_EXT_DEVICE is cpu, and TensorFlow runs on a GPU already.
         ValueError: if there is no such framework.
     """
     needed = _framework(framework)
@@ -80,32 +88,55 @@ def prepare(framework):
             raise _not_installed(title, needed.command, package)
     if framework == "mxnet":
         import_mxnet().npx.set_np()
+    elif framework == "jax":
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     elif framework == "tensorflow":
-        _import_silently("tensorflow")
+        with _LOCK, _silent():
+            _share_gpus(importlib.import_module("tensorflow"))
 
 
-def _import_silently(name):
-    """Import a module and drop what its compiled code writes to the process's stderr meanwhile.
+@contextlib.contextmanager
+def _silent():
+    """Drop what compiled code writes to the process's stderr within a `with` block.
 
-    TensorFlow 2.21 writes lines with times and process numbers there that no setting turns off;
-    a notebook would store them. Errors are raised as always.
+    TensorFlow 2.21 writes lines with times and process numbers there that no setting turns off,
+    when it is imported and when it looks for GPUs; a notebook would store them. Errors are raised
+    as always.
     """
-    with _LOCK:
-        if name in sys.modules:
-            return
+    try:
+        kept = os.dup(2)
+    except OSError:  # no stderr to write to, as in a service
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
+
+
+def _share_gpus(tensorflow):
+    """Make TensorFlow take a GPU's memory as it needs it, or no GPU if D2L_EXT_DEVICE is cpu.
+
+    It must not have computed anything yet. If it has, its user has had the choice: the memory is
+    left as it is.
+    """
+    config = tensorflow.config
+    if devices.requested() == "cpu" and config.get_visible_devices("GPU"):
         try:
-            kept = os.dup(2)
-        except OSError:  # no stderr to write to, as in a service
-            importlib.import_module(name)
-            return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, 2)
-            importlib.import_module(name)
-        finally:
-            os.dup2(kept, 2)
-            os.close(nowhere)
-            os.close(kept)
+            config.set_visible_devices([], "GPU")
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{devices.VARIABLE} is cpu, but TensorFlow runs on a GPU already: import"
+                " d2l_ext.tensorflow before anything is computed"
+            ) from error
+    for gpu in config.get_visible_devices("GPU"):
+        # RuntimeError: started; ValueError: it was divided by its user
+        with contextlib.suppress(RuntimeError, ValueError):
+            config.experimental.set_memory_growth(gpu, True)
 
 
 def import_mxnet():
@@ -332,6 +363,8 @@ class _LateModule(types.ModuleType):
         package = self.__name__.partition(".")[0]
         try:
             module = importlib.import_module(self.__name__)
+            if package == "tensorflow":  # beside JAX, say, on the same GPU
+                _share_gpus(sys.modules[package])
         except ModuleNotFoundError as error:
             if error.name != package:
                 raise

@@ -21,7 +21,7 @@ from flax import nnx
 from jax import lax
 from jax import numpy as jnp
 
-from d2l_ext import corpora, plots, views
+from d2l_ext import corpora, devices, plots, views
 from d2l_ext import weights as exchange
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "batch_loss",
     "beam_search",
     "decode_step",
+    "device",
     "extend_beams",
     "from_numpy",
     "get_config",
@@ -58,6 +59,7 @@ __all__ = [
     "mean_loss",
     "named_weights",
     "new_model",
+    "place",
     "read_back",
     "read_sentences",
     "round_up",
@@ -122,10 +124,29 @@ def show_attention(
     return plots.attention(*shown, vmax)
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell e84de65bfb1a
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 4e072344d526
+def device():
+    """Say where arrays and models go: to the first GPU, or else the CPU.
+
+    The environment variable D2L_EXT_DEVICE, cpu or gpu, overrides the choice.
+
+    Returns:
+        The device, as the framework names it.
+
+    Raises:
+        ValueError: if D2L_EXT_DEVICE is neither.
+        RuntimeError: if it is gpu, and the framework sees none.
+    """
+    gpus = [d for d in jax.local_devices() if d.platform == "gpu"]
+    if devices.use_gpu("JAX", bool(gpus)):
+        return gpus[0]
+    return jax.local_devices(backend="cpu")[0]
+
+
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 6548bbaffd69
 def from_numpy(x):
-    """Make a JAX array from a NumPy array (64-bit types become 32-bit)."""
-    return jnp.asarray(x)
+    """Make a JAX array on `device()` from a NumPy one (64 bits become 32)."""
+    return jnp.asarray(x, device=device())
 
 
 def to_numpy(x):
@@ -579,7 +600,16 @@ class Seq2SeqDecoder(nnx.Module):
         return self.dense(outputs), state, None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 4c64c0c84eb0
+# From notebooks/04_seq2seq.md, section "The decoder", cell 0ca82a6acd8f
+def place(module):
+    """Put all arrays of an NNX module on `device()`.
+
+    There they stay: JAX computes where such arrays are, and its own, made
+    without a device, follow them.
+    """
+    nnx.update(module, jax.device_put(nnx.state(module), device()))
+
+
 class Seq2Seq(nnx.Module):
     """An encoder and a decoder that are trained together.
 
@@ -621,6 +651,7 @@ class Seq2Seq(nnx.Module):
 
         weights = nnx.state(self, nnx.Param)
         nnx.update(self, jax.tree.map_with_path(draw, weights))
+        place(self)
 
     def find_shapes(self):
         """Give all weights their shapes by tracing one token."""
@@ -661,7 +692,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell cc2fe576555e
+# From notebooks/04_seq2seq.md, section "Training", cell 4d091661988d
 @functools.partial(jax.jit, static_argnums=0)
 def run_copy(function, graphdef, state, args):
     """Build the module from its parts and run it with dropout off."""
@@ -734,6 +765,8 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         ),
         wrt=nnx.Param,
     )
+    for module in (model, optimizer):  # whose counters are new
+        place(module)
 
     @nnx.jit
     def update(model, optimizer, gradients):

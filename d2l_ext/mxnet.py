@@ -18,7 +18,7 @@ import numpy
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 
-from d2l_ext import corpora, plots, views
+from d2l_ext import corpora, devices, plots, views
 from d2l_ext import weights as exchange
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "beam_search",
     "compiled_attend",
     "decode_step",
+    "device",
     "extend_beams",
     "from_numpy",
     "get_config",
@@ -115,10 +116,27 @@ def show_attention(
     return plots.attention(*shown, vmax)
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 99f6374d56b1
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 9fbe6826cae4
+def device():
+    """Say where arrays and models go: to the first GPU, or else the CPU.
+
+    The environment variable D2L_EXT_DEVICE, cpu or gpu, overrides the choice.
+
+    Returns:
+        The device, as the framework names it.
+
+    Raises:
+        ValueError: if D2L_EXT_DEVICE is neither.
+        RuntimeError: if it is gpu, and the framework sees none.
+    """
+    gpu = devices.use_gpu("MXNet", npx.num_gpus() > 0)
+    return npx.gpu() if gpu else npx.cpu()
+
+
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 1669c1c73214
 def from_numpy(x):
-    """Make an MXNet array from a NumPy array, of the same type."""
-    return np.array(x, dtype=x.dtype)
+    """Make an MXNet array on `device()` from a NumPy one, of the same type."""
+    return np.array(x, dtype=x.dtype, ctx=device())
 
 
 def to_numpy(x):
@@ -126,7 +144,7 @@ def to_numpy(x):
     return x.asnumpy()
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell c70d9da5beed
+# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell 154531b70b6e
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -160,7 +178,7 @@ def sequence_mask(X, valid_lens, value=0):
     return F.npx.sequence_mask(X, lens, use_sequence_length=True, value=value, axis=1)
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 93c854bf6c9f
+# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 2aee8248e014
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -210,7 +228,7 @@ def masked_softmax(X, valid_lens):
     return F.npx.softmax(X, axis=-1, length=lens.astype("int32"), use_length=True)
 
 
-# From notebooks/03_scoring_functions.md, section "What all attentions share", cell eb9710cd2730
+# From notebooks/03_scoring_functions.md, section "What all attentions share", cell 89ce6fd082fb
 class Attention(nn.HybridBlock):
     """Weights from scores, then the average of the values by these weights.
 
@@ -321,7 +339,7 @@ class DotProductAttention(Attention):
         return scores / F.np.sqrt(d) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell 4b4911fe7212
+# From notebooks/03_scoring_functions.md, section "Additive", cell 9a505ca06a11
 class AdditiveAttention(Attention):
     """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
@@ -339,7 +357,8 @@ class AdditiveAttention(Attention):
         self.W_q = nn.Dense(num_hiddens, **options)
         self.W_k = nn.Dense(num_hiddens, **options)
         self.w_v = nn.Dense(1, **options)
-        self.initialize()  # deferred: sizes are found at the first call
+        # Deferred: sizes are found at the first call
+        self.initialize(ctx=device())
 
     def project_keys(self, keys):
         """Compute W_k k for all keys: (batch, keys, num_hiddens)."""
@@ -364,7 +383,7 @@ class AdditiveAttention(Attention):
         return F.np.swapaxes(scores, 1, 2)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 79dca0b9a871
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 60ac8137c257
 class BilinearAttention(Attention):
     """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
@@ -382,7 +401,7 @@ class BilinearAttention(Attention):
             init=init.Xavier(),
             allow_deferred_init=True,
         )
-        self.initialize()
+        self.initialize(ctx=device())
 
     def infer_shape(self, queries, keys, *_):
         """Find the shape of W (Gluon calls this, eager or hybridized)."""
@@ -395,13 +414,13 @@ class BilinearAttention(Attention):
         else:
             if min(self.W.shape) < 1:  # attend was called before the block
                 self.infer_shape(queries, projected_keys)
-                self.W.initialize()
+                self.W.initialize(ctx=device())
             F, W = mx.nd, self.W.data(queries.ctx)
         projected_queries = F.np.dot(queries, W)  # (batch, queries, key size)
         return F.npx.batch_dot(projected_queries, projected_keys, transpose_b=True)
 
 
-# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell d2ba63c05fc3
+# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell fcb5b7115188
 class GRUCell(nn.HybridBlock):
     """One step of a gated recurrent unit, in the form that cuDNN computes.
 
@@ -419,7 +438,7 @@ class GRUCell(nn.HybridBlock):
         self.W_x = nn.Dense(3 * num_hiddens, flatten=False)
         self.W_h = nn.Dense(3 * num_hiddens, flatten=False)
         self.num_hiddens = num_hiddens
-        self.initialize(init.Xavier())
+        self.initialize(init.Xavier(), ctx=device())
         self.hybridize()
 
     def hybrid_forward(self, F, x, h):
@@ -434,7 +453,7 @@ class GRUCell(nn.HybridBlock):
         return (1 - z) * n + z * h
 
 
-# From notebooks/04_seq2seq.md, section "The encoder", cell 17d77a951841
+# From notebooks/04_seq2seq.md, section "The encoder", cell ffa7551d607e
 class Seq2SeqEncoder(nn.Block):
     """Embedding and GRU layers that read the source sentence.
 
@@ -480,7 +499,7 @@ class Seq2SeqEncoder(nn.Block):
                 self.backward_rnn.add(rnn.GRU(num_hiddens, layout="NTC"))
                 self.W_s.add(nn.Dense(num_hiddens, use_bias=False, flatten=False))
         self.dropout = nn.Dropout(dropout)
-        self.initialize(init.Xavier(), force_reinit=True)
+        self.initialize(init.Xavier(), ctx=device(), force_reinit=True)
 
     def forward(self, X, valid_lens):
         steps = np.arange(X.shape[1], dtype="int32", ctx=X.ctx)
@@ -520,7 +539,7 @@ class DecoderState(NamedTuple):
     context: Any
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell cd60c47c5cc3
+# From notebooks/04_seq2seq.md, section "The decoder", cell 55f3957fd078
 class Seq2SeqDecoder(nn.Block):
     """GRU decoder that sees the source through a single vector.
 
@@ -545,7 +564,7 @@ class Seq2SeqDecoder(nn.Block):
         self.cells.add(*[GRUCell(num_hiddens) for _ in range(num_layers)])
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Dense(vocab_size, flatten=False)
-        self.initialize(init.Xavier(), force_reinit=True)
+        self.initialize(init.Xavier(), ctx=device(), force_reinit=True)
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first `DecoderState` from what the encoder returned."""
@@ -564,7 +583,7 @@ class Seq2SeqDecoder(nn.Block):
         return logits, state._replace(hidden=np.stack(hidden)), None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 14616b8900c8
+# From notebooks/04_seq2seq.md, section "The decoder", cell b95ab0bfb167
 class Seq2Seq(nn.Block):
     """An encoder and a decoder that are trained together.
 
@@ -589,9 +608,8 @@ class Seq2Seq(nn.Block):
         self.encoder, self.decoder = encoder, decoder
         self.src_vocab = self.tgt_vocab = None
         self.max_steps = 128
-        device = npx.gpu() if npx.num_gpus() else npx.cpu()
-        self.initialize(init.Xavier(), ctx=device, force_reinit=True)
-        token = np.ones((1, 1), dtype="int32", ctx=device)
+        self.initialize(init.Xavier(), ctx=device(), force_reinit=True)
+        token = np.ones((1, 1), dtype="int32", ctx=device())
         self(token, token[0], token)
 
     def forward(self, src, src_valid_len, tgt_in):
@@ -617,7 +635,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell f61ae0c81baa
+# From notebooks/04_seq2seq.md, section "Training", cell 035edf0c0226
 def tensors(model, *arrays):
     """Return NumPy arrays as arrays on the device of the model's weights."""
     device = model.decoder.embedding.weight.list_ctx()[0]
@@ -640,8 +658,6 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
     """
     mx.random.seed(seed)
     weights = model.collect_params()
-    if npx.num_gpus():
-        weights.reset_ctx(npx.gpu())
     optimizer = mx.optimizer.Adam()
     trainer = gluon.Trainer(weights, optimizer)
 
@@ -794,7 +810,7 @@ class AttentionDecoder(nn.Block):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 8610baedbdc8
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 632d835e83aa
 @functools.lru_cache(maxsize=8)
 def compiled_attend(attention):
     """Return `attention.attend` as a block: Gluon compiles blocks only.
@@ -848,7 +864,7 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         self.cells.add(*[GRUCell(num_hiddens) for _ in range(num_layers)])
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Dense(vocab_size, flatten=False)
-        self.initialize(init.Xavier(), force_reinit=True)
+        self.initialize(init.Xavier(), ctx=device(), force_reinit=True)
 
     def own_weights(self):
         """Return the weights that only decoders of this kind have, by name."""
@@ -1367,7 +1383,7 @@ class GlobalAttention(Attention):
         self.attend(queries, self.project_keys(keys), values)  # eagerly
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell 1c6be9e9dcd3
+# From notebooks/07_global_attention.md, section "Local attention", cell 0e83cd45f6bf
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
@@ -1413,7 +1429,8 @@ class LocalAttention(GlobalAttention):
             )
             self.W_p = nn.Dense(num_hiddens, **options)
             self.v_p = nn.Dense(1, **options)
-            self.initialize()  # deferred: sizes are found at the first call
+            # Deferred: sizes are found at the first call
+            self.initialize(ctx=device())
 
     def centers(self, queries, valid_lens, first_step=0):
         """Say around which state each query looks.
@@ -1536,7 +1553,7 @@ class LocalAttention(GlobalAttention):
         return block
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell f85633b536f4
+# From notebooks/07_global_attention.md, section "The decoder", cell cfb81d8173e7
 class Seq2SeqGlobalDecoder(AttentionDecoder):
     """The decoder of Luong et al. 2015, which attends behind the GRU.
 
@@ -1596,7 +1613,7 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         self.dropout = nn.Dropout(dropout)
         self.W_c = nn.Dense(num_hiddens, use_bias=False, flatten=False)
         self.dense = nn.Dense(vocab_size, flatten=False)
-        self.initialize(init.Xavier(), force_reinit=True)
+        self.initialize(init.Xavier(), ctx=device(), force_reinit=True)
 
     @property
     def options(self):

@@ -18,7 +18,7 @@ import keras
 import numpy
 import tensorflow as tf
 
-from d2l_ext import corpora, plots, views
+from d2l_ext import corpora, devices, plots, views
 from d2l_ext import weights as exchange
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "compiled_encoder",
     "decode",
     "decode_step",
+    "device",
     "extend_beams",
     "from_numpy",
     "get_config",
@@ -114,10 +115,28 @@ def show_attention(
     return plots.attention(*shown, vmax)
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 13a81d639ca9
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 23b12e6a7201
+def device():
+    """Say where arrays and models go: to the first GPU, or else the CPU.
+
+    The environment variable D2L_EXT_DEVICE, cpu or gpu, overrides the choice.
+
+    Returns:
+        The device, as the framework names it.
+
+    Raises:
+        ValueError: if D2L_EXT_DEVICE is neither.
+        RuntimeError: if it is gpu, and the framework sees none.
+    """
+    gpus = tf.config.get_visible_devices("GPU")
+    return "GPU:0" if devices.use_gpu("TensorFlow", bool(gpus)) else "CPU:0"
+
+
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell a5c724427e9c
 def from_numpy(x):
-    """Make a tensor from a NumPy array, of the same type."""
-    return tf.constant(x)
+    """Make a tensor on `device()` from a NumPy array, of the same type."""
+    with tf.device(device()):
+        return tf.constant(x)
 
 
 def to_numpy(x):
@@ -520,7 +539,7 @@ class Seq2SeqDecoder(keras.layers.Layer):
         return self.dense(outputs), state, None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 6059f3a828fd
+# From notebooks/04_seq2seq.md, section "The decoder", cell d9dcfce08005
 class Seq2Seq(keras.Model):
     """An encoder and a decoder that are trained together.
 
@@ -546,8 +565,9 @@ class Seq2Seq(keras.Model):
         self.src_vocab = self.tgt_vocab = None
         self.max_steps = 128
         self.built = True
-        token = tf.ones((1, 1), tf.int32)
-        self(token, token[0], token)
+        with tf.device(device()):
+            token = tf.ones((1, 1), tf.int32)
+            self(token, token[0], token)
 
     def call(self, src, src_valid_len, tgt_in):
         enc_outputs = self.encoder(src, src_valid_len)

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from d2l_ext import corpora, plots, views
+from d2l_ext import corpora, devices, plots, views
 from d2l_ext import weights as exchange
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Translation",
     "beam_search",
     "decode_step",
+    "device",
     "extend_beams",
     "from_numpy",
     "get_config",
@@ -117,10 +118,27 @@ def show_attention(
     return plots.attention(*shown, vmax)
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell b0a0238ed550
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell ce1041b711b1
+def device():
+    """Say where arrays and models go: to the first GPU, or else the CPU.
+
+    The environment variable D2L_EXT_DEVICE, cpu or gpu, overrides the choice.
+
+    Returns:
+        The device, as the framework names it.
+
+    Raises:
+        ValueError: if D2L_EXT_DEVICE is neither.
+        RuntimeError: if it is gpu, and the framework sees none.
+    """
+    gpu = devices.use_gpu("PyTorch", torch.cuda.is_available())
+    return torch.device("cuda:0" if gpu else "cpu")
+
+
+# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 5ecf63c1a6a6
 def from_numpy(x):
-    """Make a tensor from a NumPy array, of the same type."""
-    return torch.tensor(x)
+    """Make a tensor on `device()` from a NumPy array, of the same type."""
+    return torch.tensor(x, device=device())
 
 
 def to_numpy(x):
@@ -128,7 +146,7 @@ def to_numpy(x):
     return x.detach().cpu().numpy()
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell 69b59e8629fb
+# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell fed9ab0bce1b
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -157,7 +175,7 @@ def sequence_mask(X, valid_lens, value=0):
     return torch.where(valid, X, value)
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 7b81742b3211
+# From notebooks/02_masked_softmax.md, section "From scores to weights", cell e2e4d6d70c6e
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -195,7 +213,7 @@ def masked_softmax(X, valid_lens):
     return torch.where(valid, torch.softmax(scores, dim=-1), 0.0)
 
 
-# From notebooks/03_scoring_functions.md, section "What all attentions share", cell 9ed71a3e912a
+# From notebooks/03_scoring_functions.md, section "What all attentions share", cell 6c75b3fdfa1b
 class Attention(nn.Module):
     """Weights from scores, then the average of the values by these weights.
 
@@ -292,7 +310,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell fa96b3dd5416
+# From notebooks/03_scoring_functions.md, section "Additive", cell 520a7540e786
 class LazyLinear(nn.LazyLinear):
     """A linear layer without bias whose sizes are found at its first call.
 
@@ -303,7 +321,7 @@ class LazyLinear(nn.LazyLinear):
     """
 
     def __init__(self, num_outputs):
-        super().__init__(num_outputs, bias=False)
+        super().__init__(num_outputs, bias=False, device=device())
 
     def reset_parameters(self):
         if self.in_features and not self.has_uninitialized_params():
@@ -359,7 +377,7 @@ class BilinearAttention(Attention):
         return torch.bmm(self.W(queries), projected_keys.transpose(1, 2))
 
 
-# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell ebd9c8ddd5ee
+# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell b39e6aad0041
 class GRUCell(nn.Module):
     """One step of a gated recurrent unit, in the form that cuDNN computes.
 
@@ -376,6 +394,7 @@ class GRUCell(nn.Module):
         super().__init__()
         self.W_x = nn.LazyLinear(3 * num_hiddens)
         self.W_h = nn.Linear(num_hiddens, 3 * num_hiddens)
+        self.to(device())
 
     def forward(self, x, h):
         x_r, x_z, x_n = self.W_x(x).chunk(3, dim=-1)
@@ -386,7 +405,7 @@ class GRUCell(nn.Module):
         return (1 - z) * n + z * h
 
 
-# From notebooks/04_seq2seq.md, section "The encoder", cell af69e13067fe
+# From notebooks/04_seq2seq.md, section "The encoder", cell a2d9c9bb11a7
 class Seq2SeqEncoder(nn.Module):
     """Embedding and GRU layers that read the source sentence.
 
@@ -436,6 +455,7 @@ class Seq2SeqEncoder(nn.Module):
             self.W_s = nn.ModuleList(
                 nn.Linear(num_hiddens, num_hiddens, bias=False) for _ in range(num_layers)
             )
+        self.to(device())
 
     def forward(self, X, valid_lens):
         # Packing wants at least one step; empty sentences are cleared below
@@ -470,7 +490,7 @@ class DecoderState(NamedTuple):
     context: Any
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell a757b65ade51
+# From notebooks/04_seq2seq.md, section "The decoder", cell ccb30ab22f01
 class Seq2SeqDecoder(nn.Module):
     """GRU decoder that sees the source through a single vector.
 
@@ -494,6 +514,7 @@ class Seq2SeqDecoder(nn.Module):
         self.cells = nn.ModuleList(GRUCell(num_hiddens) for _ in range(num_layers))
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.LazyLinear(vocab_size)
+        self.to(device())
 
     def init_state(self, enc_outputs, enc_valid_lens):
         """Return the first `DecoderState` from what the encoder returned."""
@@ -512,7 +533,7 @@ class Seq2SeqDecoder(nn.Module):
         return logits, state._replace(hidden=torch.stack(hidden)), None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 1b4fbdbd35d0
+# From notebooks/04_seq2seq.md, section "The decoder", cell 042da15b3886
 class Seq2Seq(nn.Module):
     """An encoder and a decoder that are trained together.
 
@@ -537,7 +558,8 @@ class Seq2Seq(nn.Module):
         self.encoder, self.decoder = encoder, decoder
         self.src_vocab = self.tgt_vocab = None
         self.max_steps = 128
-        token = torch.ones(1, 1, dtype=torch.int32)
+        self.to(device())
+        token = torch.ones(1, 1, dtype=torch.int32, device=device())
         with torch.no_grad():
             self(token, token[0], token)
         for name, weight in self.named_parameters():
@@ -572,7 +594,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 6626a423da10
+# From notebooks/04_seq2seq.md, section "Training", cell 4d60e8cdd83b
 def tensors(model, *arrays):
     """Return NumPy arrays as tensors on the device of the model's weights."""
     device = next(model.parameters()).device
@@ -608,8 +630,6 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         and return its loss, a scalar; the first also updates the weights.
     """
     torch.manual_seed(seed)
-    if torch.cuda.is_available():
-        model.cuda()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(
         optimizer, start_factor=1, end_factor=0, total_iters=num_steps
@@ -762,7 +782,7 @@ class AttentionDecoder(nn.Module):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 7644fe8acc35
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 1bf2567a0664
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -791,6 +811,7 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         self.cells = nn.ModuleList(GRUCell(num_hiddens) for _ in range(num_layers))
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.LazyLinear(vocab_size)
+        self.to(device())
 
     def own_weights(self):
         """Return the weights that only decoders of this kind have, by name."""
@@ -1282,7 +1303,7 @@ class GlobalAttention(Attention):
         return {name.lower(): layer.weight for name, layer in layers.items()}
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell 05d7d9877a5f
+# From notebooks/07_global_attention.md, section "Local attention", cell 3077935b7e09
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
@@ -1362,7 +1383,7 @@ class LocalAttention(GlobalAttention):
         (batch, num_queries), num_keys = queries.shape[:2], values.shape[1]
         device, D = queries.device, self.window
         if valid_lens is None:
-            valid_lens = torch.full((batch,), num_keys)
+            valid_lens = torch.full((batch,), num_keys, device=device)
         lens = torch.as_tensor(valid_lens, device=device).clamp(0, num_keys)
         if lens.shape not in ((batch,), (batch, num_queries)):
             raise ValueError(
@@ -1405,7 +1426,7 @@ class LocalAttention(GlobalAttention):
         return named
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell 9cb6c6143b21
+# From notebooks/07_global_attention.md, section "The decoder", cell 6899b80efbb5
 class Seq2SeqGlobalDecoder(AttentionDecoder):
     """The decoder of Luong et al. 2015, which attends behind the GRU.
 
@@ -1464,6 +1485,7 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         self.dropout = nn.Dropout(dropout)
         self.W_c = LazyLinear(num_hiddens)
         self.dense = nn.LazyLinear(vocab_size)
+        self.to(device())
 
     @property
     def options(self):

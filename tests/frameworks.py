@@ -39,7 +39,7 @@ class Framework:
         return importlib.import_module(f"d2l_ext.{self.library}")
 
     def array(self, values, dtype=None):
-        """Make a native array.
+        """Make a native array, where PyTorch and MXNet ask for it on the library's `device()`.
 
         Args:
             values: anything that `numpy.asarray` takes.
@@ -97,8 +97,9 @@ class PyTorch(Framework):
         return importlib.import_module("torch")
 
     def array(self, values, dtype=None):
-        array = values if self.is_native(values) else self.torch.tensor(np.asarray(values))
-        return array if dtype is None else array.to(getattr(self.torch, dtype))
+        if not self.is_native(values):
+            values = self.torch.tensor(np.asarray(values), device=self.d2l.device())
+        return values if dtype is None else values.to(getattr(self.torch, dtype))
 
     def numpy(self, array):
         array = array.detach().cpu()
@@ -141,7 +142,8 @@ class MXNet(Framework):
         if self.is_native(values):
             return values if dtype is None else values.astype(dtype)
         values = np.asarray(values)
-        return self.mxnet.np.array(values, dtype=dtype or values.dtype)
+        dtype = dtype or values.dtype
+        return self.mxnet.np.array(values, dtype=dtype, ctx=self.d2l.device())
 
     def numpy(self, array):
         return array.asnumpy()

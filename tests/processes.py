@@ -30,13 +30,14 @@ def hide(*hidden):
 """
 
 
-def python(code, *options, path=None):
+def python(code, *options, path=None, timeout=300):
     """Run code in a new Python process, in the project's folder.
 
     Args:
         code: what to run; `hide` (see above) is defined.
         options: of the interpreter, such as "-Werror".
         path: a folder to look for modules in first, or None.
+        timeout: seconds after which to give up.
 
     Returns:
         The completed process, with `stdout` and `stderr` as text.
@@ -46,12 +47,12 @@ def python(code, *options, path=None):
         environment["PYTHONPATH"] = str(path)
     command = [sys.executable, *options, "-c", HIDE + code]
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout
     )
 
 
-def output_of(code, *options, path=None):
+def output_of(code, *options, path=None, timeout=300):
     """Run code as `python` does, expect it to succeed, and return its stripped stdout."""
-    done = python(code, *options, path=path)
+    done = python(code, *options, path=path, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

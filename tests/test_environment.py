@@ -280,6 +280,8 @@ print(*(name for name in {list(IMPORTS)} if f"d2l_ext.{{name}}" in sys.modules))
     assert modules == framework.library
 
 
-@pytest.mark.parametrize("name", ["compat", "corpora", "metrics", "plots", "tasks", "weights"])
+@pytest.mark.parametrize(
+    "name", ["compat", "corpora", "devices", "metrics", "plots", "tasks", "weights"]
+)
 def test_hand_written_modules_need_no_framework(name):
     assert output_of(f"import d2l_ext.{name}\nprint(*{HEAVY} & set(sys.modules))") == ""

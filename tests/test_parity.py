@@ -26,6 +26,7 @@ OWN = {
         "LazyLinear",
         "batch_loss",
         "loss_and_gradients",
+        "place",
         "round_up",
         "run_copy",
         "run_steps",
@@ -34,6 +35,7 @@ OWN = {
     "tensorflow": {"compiled_encoder", "decode"},
 }
 CONTRACT = [
+    "device",
     "show_attention",
     "sequence_mask",
     "masked_softmax",
