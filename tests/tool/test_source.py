@@ -93,7 +93,7 @@ def test_an_edit_changes_one_id(toy):
             code("x", 'tab="jax"') + code("y", 'tab="jax"') + code("z", 'tab="mxnet"'),
             "this tabbed group has jax again in cell 6 before pytorch, mxnet, tensorflow; write",
         ),
-        (code("x", "hide=true"), "unknown attribute 'hide'; known are reason, tab, tags"),
+        (code("x", "hide=true"), "unknown attribute 'hide'; known are exercise, part, points, rea"),
         (code("x", 'tab="jax" tab="mxnet"'), "attribute 'tab' stands twice; keep one"),
         (
             code("x", 'tags=["parameter"]'),
