@@ -222,6 +222,7 @@ def _judge_weights(weights, scores, mask, name="the weights"):
         columns = np.moveaxis(_masked(np.moveaxis(plain, 1, 2), np.moveaxis(mask, 1, 2)), 1, 2)
         across = [_softmax(plain, axis=1), columns]
         across += [np.where(mask, across[0], 0.0)]
+        across += [_softmax(np.where(mask, plain, low), axis=1) for low in (-1e4, -1e9)]
         if any(_close(weights, wrong) for wrong in across):
             raise Complaint(f"{name} sum to 1 over the queries; the keys are the last axis")
     behind = (weights != 0) & ~mask
@@ -244,10 +245,10 @@ def _judge_weights(weights, scores, mask, name="the weights"):
     if off.any():
         b, q = _first(off)
         problem = f"row {q} of sentence {b} of {name} sums to {weights[b, q].sum():.3g}, not to 1"
-        if _close(weights, np.where(mask, _softmax(plain), 0.0)):
-            problem += ": keys that are not valid take part in the sum"
-        elif abs(scores[mask]).max() > 1e9:
+        if scores[mask].min() < -1e9:
             problem += ": a valid score may be lower than the number that you put behind the mask"
+        elif _close(weights, np.where(mask, _softmax(plain), 0.0)):
+            problem += ": keys that are not valid take part in the sum"
         raise Complaint(problem)
     b, q, k = _first(abs(weights - expected) > TOLERANCE)
     raise Complaint(
@@ -593,7 +594,7 @@ def attention_step(function, d2l):
         embedded = rng.normal(size=(batch, embed_size)).astype("float32")
         memory = rng.normal(size=(batch, steps, size)).astype("float32")
         memory[~mask] *= 50
-        W_score = rng.normal(size=(num_hiddens, size)).astype("float32")
+        W_score = rng.normal(0, 0.3, (num_hiddens, size)).astype("float32")
         W_x = rng.normal(size=(size + embed_size, num_hiddens)).astype("float32") / 2
         W_h = rng.normal(size=(num_hiddens, num_hiddens)).astype("float32") / 2
         asked = []
@@ -674,7 +675,7 @@ def _judge_step(what, new_hidden, weights, inputs, matrices, asked):
     scores, right = attend(hidden)
     everything = np.ones_like(mask)
     _demand(asked, f"score is never called ({what})")
-    if not _close(weights, right):
+    if not _close(weights, right) or weights[~mask].any():
         no_context = advance(average(right), hidden)
         later = attend(no_context)[1]
         idle = advance(np.zeros_like(memory[:, 0]), hidden)
@@ -844,12 +845,16 @@ def greedy_search(function, d2l):
 
     def sentences(lengths, bos, eos, num_words):
         words = [word for word in range(num_words) if word not in (bos, eos)]
-        return [[int(word) for word in rng.choice(words, length)] for length in lengths]
+        drawn = [[int(word) for word in rng.choice(words, length)] for length in lengths]
+        for sentence in drawn:
+            if 0 in words and len(sentence) > 2:
+                sentence[1] = 0  # which is a word like any other
+        return drawn
 
     cases = [
         # what, lengths, bos, eos, words, max_steps
-        ("a batch of 1", [4], 2, 3, 8, 20),
         ("three sentences", [3, 6, 1], 2, 3, 9, 20),
+        ("a batch of 1", [4], 2, 3, 8, 20),
         ("sentences of one length", [5, 5], 2, 3, 7, 20),
         ("an empty sentence", [0, 2, 0], 2, 3, 7, 10),
         ("other ids of bos and eos", [4, 2, 6], 5, 0, 6, 20),
@@ -951,55 +956,67 @@ class _Language:
         return self.log_probs(state[1:]).copy(), state
 
 
+SEARCH_MISTAKES = {
+    "greedy": "that is what greedy search finds; a beam keeps several beginnings",
+    "worst": "the worst beginnings are kept; sort the other way",
+    "sum": "the sums of the log-probabilities are compared; divide them by the number of tokens",
+    "sum, then mean": "beginnings are compared by their sums; compare their means at each step",
+    "returns sum": "the score is the sum of the log-probabilities, not their mean",
+    "returns probability": "the score is a probability; expected the mean log-probability",
+    "no eos": "eos does not count as a token when the mean is taken, but it should",
+    "bos": "bos counts as a token when the mean is taken, but it should not",
+    "goes on": "beginnings that have ended are extended; they should stay as they are",
+    "drops": "beginnings that have ended leave the beam; they should keep their place in it",
+    "first": "the search is over when all that are kept have ended, not when the first has",
+    "late": "the search goes on for a step beyond max_steps",
+    "early": "the search ends a step before max_steps",
+}
+
+
 def _search(language, beam_size, max_steps, mistake=""):
-    """Beam search as the exercise describes it, or with a well-known mistake."""
+    """Search as the exercise describes it, or with one of SEARCH_MISTAKES."""
+    eos = language.eos
 
     def score(beginning):
         tokens, total = beginning
-        length = len(tokens)
-        if mistake == "sum":
+        if mistake.startswith("sum"):
             return total
         if mistake == "no eos":
-            return total / max(length - (tokens[-1] == language.eos), 1)
-        if mistake == "bos":
-            return total / (length + 1)
-        return total / length
+            return total / max(len(tokens) - (tokens[-1] == eos), 1)
+        return total / (len(tokens) + (mistake == "bos"))
 
     beginnings, ended = [((), 0.0)], []
-    for _ in range(max_steps):
+    for _ in range(max_steps + (mistake == "late") - (mistake == "early")):
         extended = []
         for tokens, total in beginnings:
-            if tokens and tokens[-1] == language.eos:
+            if tokens and tokens[-1] == eos and mistake != "goes on":
                 extended.append((tokens, total))
                 continue
             log_probs = language.log_probs((language.bos, *tokens))
             extended += [((*tokens, t), total + p) for t, p in enumerate(log_probs.tolist())]
-        size = 1 if mistake == "greedy" else beam_size
-        beginnings = sorted(extended, key=score, reverse=True)[:size]
-        if mistake == "drops":
-            ended += [b for b in beginnings if b[0][-1] == language.eos]
-            beginnings = [b for b in beginnings if b[0][-1] != language.eos]
-        finished = [tokens[-1] == language.eos for tokens, _ in beginnings]
-        if all(finished) or (mistake == "first" and any(finished)):
+        extended.sort(key=score, reverse=mistake != "worst")
+        beginnings = extended[: 1 if mistake == "greedy" else beam_size]
+        over = [tokens[-1] == eos for tokens, _ in beginnings]
+        if mistake == "first" and any(over):
+            beginnings = [b for b in beginnings if b[0][-1] == eos]
             break
-    if mistake == "first" and any(finished):
-        beginnings = [b for b, ends in zip(beginnings, finished) if ends]
-    best = max(beginnings + ended, key=score)
-    tokens = [token for token in best[0] if token != language.eos]
-    final = best[1] if mistake == "returns sum" else score(best)
-    return tokens, (np.exp(final) if mistake == "probability" else final)
-
-
-SEARCH_MISTAKES = {
-    "greedy": "that is what greedy search finds; a beam keeps several beginnings",
-    "sum": "the sums of the log-probabilities are compared; divide them by the number of tokens",
-    "no eos": "eos does not count as a token when the mean is taken, but it should",
-    "bos": "bos counts as a token when the mean is taken, but it should not",
-    "first": "the search is over when all that are kept have ended, not when the first has",
-    "drops": "beginnings that have ended leave the beam; they should keep their place in it",
-    "returns sum": "the score is the sum of the log-probabilities, not their mean",
-    "probability": "the score is a probability; expected the mean log-probability",
-}
+        if mistake == "drops":
+            ended += [b for b in beginnings if b[0][-1] == eos]
+            beginnings = [b for b in beginnings if b[0][-1] != eos]
+        if all(over):
+            break
+    found = [b for b in [*beginnings, *ended] if b[0]]
+    if not found:  # after no step at all
+        return [], 0.0
+    best = (min if mistake == "worst" else max)(found, key=score)
+    tokens = [token for token in best[0] if token != eos]
+    mean = best[1] / len(best[0])
+    final = {
+        "returns sum": best[1],
+        "returns probability": np.exp(mean),
+        "sum, then mean": mean,
+    }.get(mistake, score(best))
+    return tokens, final
 
 
 @_check
@@ -1015,46 +1032,40 @@ def beam_decode(function, d2l):
         ("a beam wider than the vocabulary", 4, 0, 1, 0, 6, 4),
         ("a long sentence", 12, 2, 3, -1.5, 2, 40),
     ]
-    complaints = []
+    problems, explained = [], dict.fromkeys(SEARCH_MISTAKES, True)
     for seed, (what, num_words, bos, eos, ending, beam_size, max_steps) in enumerate(cases):
         language = _Language(seed, num_words, bos, eos, ending, d2l)
         language.limit = 2 * beam_size * max_steps + 10
         result = _call(
-            function,
-            f"for {what}",
-            language.step,
-            ("state",),
-            bos,
-            eos,
-            beam_size,
-            max_steps,
+            function, f"for {what}", language.step, ("state",), bos, eos, beam_size, max_steps
         )
         tokens, score = _pair(result, "token ids", "score")
         tokens = _tokens(tokens)
         score = float(_numbers(score, d2l, "the score", (), "a number,"))
+
+        def is_that_of(mistake, found=(tokens, score), search=(language, beam_size, max_steps)):
+            tokens, score = _search(*search, mistake)
+            return found[0] == tokens and abs(found[1] - score) < TOLERANCE
+
         expected, best = _search(language, beam_size, max_steps)
-        if tokens == expected and abs(score - best) < TOLERANCE:
-            continue
-        _demand(
-            tokens[:1] != [bos], f"the tokens ({what}) begin with bos, which should not be there"
-        )
-        _demand(tokens != [*expected, eos], f"the tokens ({what}) end with eos; leave it out")
-        right = {
-            mistake
-            for mistake in SEARCH_MISTAKES
-            if _search(language, beam_size, max_steps, mistake)[0] == tokens
-            and abs(_search(language, beam_size, max_steps, mistake)[1] - score) < TOLERANCE
-        }
-        problem = (
-            f"{what} of {beam_size}" if "beam" not in what else what
-        ) + f": found {tokens} with {score:.4g}; expected {expected} with {best:.4g}"
-        complaints.append((problem, right))
-    if not complaints:
-        return
-    for mistake, problem in SEARCH_MISTAKES.items():
-        if all(mistake in explained for _, explained in complaints):
-            raise Complaint(f"{problem} ({complaints[0][0]})")
-    raise Complaint(complaints[0][0])
+        if not is_that_of(""):
+            if tokens[:1] == [bos]:
+                problem = f"the tokens ({what}) begin with bos, which should not be there"
+            elif tokens == [*expected, eos]:
+                problem = f"the tokens ({what}) end with eos; leave it out"
+            else:
+                problem = (
+                    f"{what}: found {tokens} with {score:.4g}; expected {expected} with {best:.4g}"
+                )
+            problems.append(problem)
+        # A mistake explains the answers if it explains all of them, the right ones, too
+        for mistake in SEARCH_MISTAKES:
+            explained[mistake] = explained[mistake] and is_that_of(mistake)
+    for mistake, explains in explained.items():
+        if problems and explains:
+            raise Complaint(f"{SEARCH_MISTAKES[mistake]} ({problems[0]})")
+    if problems:
+        raise Complaint(problems[0])
 
 
 @_check
