@@ -274,27 +274,25 @@ def softmax_where(function, d2l):
     def draw(*shape):
         return rng.normal(0, 2, shape).astype("float32")
 
+    # Few shapes: JAX compiles each operation for each of them
+    shape = (2, 3, 5)
     lengths = np.arange(5) < np.array([3, 5])[:, None, None]
-    scattered = _random_mask(rng, (3, 4, 6))
-    huge = draw(2, 3, 5)
-    huge[:] = np.where(rng.random(huge.shape) < 0.5, 1e4, -1e4)
-    tiny = np.full((1, 2, 4), -1e30, "float32")
-    tiny[:, :, 3] = 0
-    dirty = draw(2, 2, 5)
+    front = np.broadcast_to(np.arange(5) < 3, shape)
+    huge = np.where(rng.random(shape) < 0.5, 1e4, -1e4).astype("float32")
+    low = np.where(front, -1e30, 0).astype("float32")
+    dirty = draw(*shape)
     dirty[0, :, 3], dirty[0, :, 4] = np.nan, np.inf
-    front = np.arange(5) < np.array([3, 3])[:, None, None]
     cases = [
-        ("scores of two sentences", draw(2, 3, 5), np.broadcast_to(lengths, (2, 3, 5))),
-        ("valid keys in any place", draw(3, 4, 6), scattered),
-        ("a mask (batch, 1, keys)", draw(2, 3, 5), lengths),
+        ("scores of two sentences", draw(*shape), np.broadcast_to(lengths, shape)),
+        ("valid keys in any place", draw(*shape), _random_mask(rng, shape)),
+        ("a mask (batch, 1, keys)", draw(*shape), lengths),
         ("a single key", draw(1, 1, 1), np.ones((1, 1, 1), bool)),
-        ("a batch of 1", draw(1, 2, 400), _random_mask(rng, (1, 2, 400))),
-        ("as many queries as keys", draw(4, 4, 4), _random_mask(rng, (4, 4, 4))),
-        ("a row with nothing valid", draw(2, 3, 4), _random_mask(rng, (2, 3, 4), empty=True)),
-        ("nothing valid at all", draw(2, 1, 3), np.zeros((2, 1, 3), bool)),
-        ("scores of 10,000", huge, np.ones(huge.shape, bool)),
-        ("scores of -1e30", tiny, np.broadcast_to(np.arange(4) < 3, tiny.shape)),
-        ("NaN behind the mask", dirty, np.broadcast_to(front, dirty.shape)),
+        ("a long sentence alone", draw(1, 2, 400), _random_mask(rng, (1, 2, 400))),
+        ("a row with nothing valid", draw(*shape), _random_mask(rng, shape, empty=True)),
+        ("nothing valid at all", draw(*shape), np.zeros(shape, bool)),
+        ("scores of 10,000", huge, np.ones(shape, bool)),
+        ("scores of -1e30", low, front),
+        ("NaN behind the mask", dirty, front),
     ]
     for what, scores, mask in cases:
         inputs = _Inputs(d2l, scores=scores, mask=np.array(mask))
@@ -321,21 +319,21 @@ def scaled_attention(function, d2l):
             np.array(mask),
         )
 
+    sizes, shape = (2, 3, 5, 6, 4), (2, 3, 5)
     lengths = np.arange(5) < np.array([3, 5])[:, None, None]
-    cases = [
-        ("all keys valid", *case(2, 3, 4, 6, 5, np.ones((2, 3, 4), bool))),
-        ("padding", *case(2, 3, 5, 6, 4, np.broadcast_to(lengths, (2, 3, 5)))),
-        ("keys and values of one size", *case(3, 4, 4, 4, 4, _random_mask(rng, (3, 4, 4)))),
-        ("a mask (batch, 1, keys)", *case(2, 3, 5, 9, 2, lengths)),
-        ("a single key", *case(1, 1, 1, 3, 2, np.ones((1, 1, 1), bool))),
-        ("long vectors", *case(1, 2, 60, 256, 3, _random_mask(rng, (1, 2, 60)))),
-        ("a query without keys", *case(2, 3, 4, 5, 6, _random_mask(rng, (2, 3, 4), True))),
-    ]
-    # Padding that is large, but finite
-    far = case(2, 2, 5, 4, 3, np.broadcast_to(np.arange(5) < 3, (2, 2, 5)))
+    far = case(*sizes, np.broadcast_to(np.arange(5) < 3, shape))
     far[1][:, 3:] *= 100
     far[2][:, 3:] = 1e6
-    cases.append(("large padding", *far))
+    cases = [
+        ("all keys valid", *case(*sizes, np.ones(shape, bool))),
+        ("padding", *case(*sizes, np.broadcast_to(lengths, shape))),
+        ("a mask (batch, 1, keys)", *case(*sizes, lengths)),
+        ("keys and values of one size", *case(3, 4, 4, 4, 4, _random_mask(rng, (3, 4, 4)))),
+        ("a single key", *case(1, 1, 1, 3, 2, np.ones((1, 1, 1), bool))),
+        ("long vectors", *case(1, 2, 60, 256, 3, _random_mask(rng, (1, 2, 60)))),
+        ("a query without keys", *case(*sizes, _random_mask(rng, shape, empty=True))),
+        ("large padding", *far),
+    ]
     for what, queries, keys, values, mask in cases:
         inputs = _Inputs(d2l, queries=queries, keys=keys, values=values, mask=mask)
         result = _call(function, f"for {what}", *inputs)
@@ -397,10 +395,8 @@ def additive_scores(function, d2l):
     rng = np.random.default_rng(4)
     cases = [
         ("two sentences", 2, 3, 4, 5, 6, 7),
-        ("as many queries as keys", 2, 4, 4, 3, 3, 3),
         ("sizes that are all alike", 3, 3, 3, 3, 3, 3),
         ("a single key", 1, 1, 1, 2, 4, 3),
-        ("a batch of 1", 1, 2, 5, 3, 1, 1),
         ("many pairs", 2, 30, 40, 8, 6, 16),
     ]
     for what, batch, num_queries, num_keys, query_size, key_size, hiddens in cases:
@@ -490,14 +486,13 @@ def sentence_loss(function, d2l):
     for row, length in enumerate(wild[2]):
         wild[0][row, length:] = 1e6 * rng.normal(size=(5 - length, 6))
     cases = [
-        ("sentences without padding", *case([4, 4, 4], 4, 5)),
-        ("sentences of several lengths", *case([5, 2, 1, 4], 5, 7)),
-        ("a batch of 1", *case([3], 6, 4)),
+        ("sentences without padding", *case([5, 5, 5], 5, 6)),
+        ("sentences of several lengths", *case([5, 2, 1], 5, 6)),
         ("a single token", *case([1], 1, 3)),
-        ("an empty sentence", *case([3, 0, 2], 4, 5)),
+        ("an empty sentence", *case([3, 0, 2], 5, 6)),
         ("large numbers behind the end", *wild),
         ("a long sentence", *case([1, 200], 200, 9)),
-        ("logits of 10,000", *case([3, 4], 4, 5, 1e4)),
+        ("logits of 10,000", *case([3, 5, 4], 5, 6, 1e4)),
     ]
     for what, logits, labels, lengths in cases:
         inputs = _Inputs(d2l, logits=logits, labels=labels, valid_lens=lengths)
@@ -579,8 +574,7 @@ def attention_step(function, d2l):
     rng = np.random.default_rng(6)
     cases = [
         ("two sentences", 2, 5, 4, 6, 3, [3, 5]),
-        ("padding on the left", 2, 4, 4, 4, 4, None),
-        ("a batch of 1", 1, 3, 5, 2, 4, [2]),
+        ("padding on the left", 2, 5, 4, 6, 3, None),
         ("a single token", 1, 1, 3, 3, 3, [1]),
         ("as many sentences as steps", 4, 4, 4, 4, 4, [1, 2, 3, 4]),
         ("a long sentence", 3, 80, 8, 16, 8, [80, 1, 40]),
