@@ -110,12 +110,9 @@ def notebook(project: Project, chapter: Chapter, framework: str) -> nbformat.Not
     """The source notebook of a chapter's exercises: solutions and hidden tests are in it."""
     result = split.notebook(chapter, framework)
     result.metadata.tabbook["assignment"] = chapter.name
-    imports = [_without_mark(cell.text) for cell in _imports(chapter, framework)]
-    if any(_sets_np(cell) for cell in chapter.tab(framework)):
-        imports.append("from mxnet import npx\n\nnpx.set_np()")
     result.cells = [
         new_markdown_cell(_head(project, chapter, framework), id="assignment-head"),
-        *(_code(text, f"imports-{number}") for number, text in enumerate(imports, start=1)),
+        _code(_import_text(chapter, framework), "assignment-imports"),
         *(_part(project, chapter, framework, c) for c in chapter.tab(framework) if c.exercise),
     ]
     return result
@@ -124,8 +121,10 @@ def notebook(project: Project, chapter: Chapter, framework: str) -> nbformat.Not
 def _head(project: Project, chapter: Chapter, framework: str) -> str:
     """The Markdown on top of an assignment."""
     cells = chapter.tab(framework)
-    title = next((c.text.partition("\n")[0][2:] for c in cells if c.text.startswith("# ")), "")
-    title = title or chapter.name
+    titles = [
+        c.text.partition("\n")[0][2:] for c in cells if c.kind == "markdown" and c.text[:2] == "# "
+    ]
+    title = titles[0] if titles else chapter.name
     where = f"notebooks/{framework}/{chapter.name}.ipynb"
     address = _address(project)
     where = f"[{where}]({address}/{where})" if address else f"`{where}`"
@@ -133,6 +132,7 @@ def _head(project: Project, chapter: Chapter, framework: str) -> str:
     for name in chapter.exercises():
         parts = [cell for cell in cells if cell.exercise == name]
         heading = parts[0].text.partition("\n")[0].partition("Exercise: ")[2]
+        heading = heading[:1].upper() + heading[1:]
         tasks.append(f"* {heading}: {sum(cell.points for cell in parts)} points")
     return "\n".join(
         [
@@ -171,16 +171,21 @@ def _imports_only(text: str) -> bool:
     return all(isinstance(node, ast.Import | ast.ImportFrom) for node in body)
 
 
-def _without_mark(text: str) -> str:
-    """The text of a cell of imports without its `#@save`."""
-    return text.removeprefix("#@save").lstrip("\n")
+def _import_text(chapter: Chapter, framework: str) -> str:
+    """The imports of an assignment: in one cell, whose id stays when the chapter gets a second.
 
-
-def _sets_np(cell: Cell) -> bool:
-    """Whether a cell switches MXNet's NumPy arrays on."""
-    return (
-        cell.kind == "code" and re.search(r"^npx\.set_np\(\)", cell.text, re.MULTILINE) is not None
-    )
+    MXNet's NumPy arrays are switched on in it where the chapter does so.
+    """
+    cells = _imports(chapter, framework)
+    texts = [cell.text.removeprefix("#@save").lstrip("\n") for cell in cells]
+    if any(
+        cell.kind == "code" and re.search(r"^npx\.set_np\(\)", cell.text, re.MULTILINE)
+        for cell in chapter.tab(framework)
+    ):
+        if not any(re.search(r"\bnpx\b", text) for text in texts):
+            texts.append("from mxnet import npx")
+        texts.append("npx.set_np()")
+    return "\n\n".join(texts)
 
 
 def _code(text: str, grade_id: str, **nbgrader: object) -> nbformat.NotebookNode:

@@ -355,7 +355,7 @@ def _exercise_problems(cell: Cell, metadata: dict) -> list[str]:
             for number, line in enumerate(cell.text.splitlines(), start=1)
             if (found := DELIMITERS.search(line))
         ]
-    if cell.part == "tests" and _ends_in_value(cell.text):
+    if cell.part in GRADED and _ends_in_value(cell):
         problems.append(
             "the tests end in a value, which nbgrader would take for points; assert or print it"
         )
@@ -364,14 +364,12 @@ def _exercise_problems(cell: Cell, metadata: dict) -> list[str]:
 
 def _solution_problems(text: str) -> list[str]:
     """What is wrong with the regions of a solution, and with what is left without them."""
-    problems = []
     wanted, inside = BEGIN, 0
     for number, line in enumerate(text.splitlines(), start=1):
         if not DELIMITERS.search(line):
             inside += wanted == END and bool(line.strip())
         elif line.strip() != wanted:
-            problems.append(f"line {number} of the cell is '{line.strip()}', not '{wanted}'; mend")
-            return problems
+            return [f"line {number} of the cell is '{line.strip()}', not '{wanted}'; mend it"]
         elif wanted == BEGIN:
             wanted, inside = END, 0
         elif not inside:
@@ -379,36 +377,41 @@ def _solution_problems(text: str) -> list[str]:
         else:
             wanted = BEGIN
     if wanted == END:
-        problems.append(f"a solution without its last '{END}'; add the line")
-    elif BEGIN not in text:
-        problems.append(f"a solution without '{BEGIN}' and '{END}'; add the lines")
-    else:
-        try:
-            ast.parse(stubbed(text, "pass"))
-        except SyntaxError as error:
-            problems.append(
-                f"without its solution the cell is no Python: {error.msg}; move '{BEGIN}' or "
-                f"'{END}'"
-            )
-    return problems
-
-
-def stubbed(text: str, stub: str) -> str:
-    """A solution's text with a line in place of each region, as students get it."""
-    pattern = rf"^([ \t]*){BEGIN}\n.*?^[ \t]*{END}$"
-    return re.sub(pattern, lambda match: match[1] + stub, text, flags=re.DOTALL | re.MULTILINE)
-
-
-def _ends_in_value(text: str) -> bool:
-    """Whether Jupyter may show a value below a cell: its last statement is one, and no print."""
+        return [f"a solution without its last '{END}'; add the line"]
+    if BEGIN not in text:
+        return [f"a solution without '{BEGIN}' and '{END}'; add the lines"]
     try:
-        last = ast.parse(text).body[-1:]
+        ast.parse(_stubbed(text))
+    except SyntaxError as error:
+        return [
+            f"without its solution the cell is no Python: {error.msg}; move '{BEGIN}' or '{END}'"
+        ]
+    return []
+
+
+def _stubbed(text: str) -> str:
+    """A solution's text with `pass` in place of each region; students get a stub there."""
+    pattern = rf"^([ \t]*){BEGIN}\n.*?^[ \t]*{END}$"
+    return re.sub(pattern, r"\1pass", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _ends_in_value(cell: Cell) -> bool:
+    """Whether Jupyter may show a value below a cell of tests.
+
+    It ends in an expression, and not in a call of print or of a function that the cell defines.
+    Hidden tests may also call another: the checks outside of the notebook.
+    """
+    try:
+        body = ast.parse(cell.text).body
     except SyntaxError:
         return False  # the collector says so
-    if not last or not isinstance(last[0], ast.Expr):
+    if not body or not isinstance(body[-1], ast.Expr):
         return False
-    called = getattr(last[0].value, "func", None)
-    return not (isinstance(called, ast.Name) and called.id == "print")
+    if cell.part == "hidden":
+        return not isinstance(body[-1].value, ast.Call)
+    silent = {"print", *(node.name for node in body if isinstance(node, ast.FunctionDef))}
+    called = getattr(body[-1].value, "func", None)
+    return not (isinstance(called, ast.Name) and called.id in silent)
 
 
 def _check_exercises(path: str, cells: list[Cell], problems: list[str]) -> None:
