@@ -1027,7 +1027,9 @@ def beam_decode(function, d2l):
         ("a long sentence", 12, 2, 3, -1.5, 2, 40),
     ]
     problems, explained = [], dict.fromkeys(SEARCH_MISTAKES, True)
-    for seed, (what, num_words, bos, eos, ending, beam_size, max_steps) in enumerate(cases):
+    # From this seed on no two scores come nearer than 6e-4: sums in float32 find the same
+    numbered = enumerate(cases, start=199)
+    for seed, (what, num_words, bos, eos, ending, beam_size, max_steps) in numbered:
         language = _Language(seed, num_words, bos, eos, ending, d2l)
         language.limit = 2 * beam_size * max_steps + 10
         result = _call(

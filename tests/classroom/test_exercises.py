@@ -5,6 +5,7 @@ elsewhere.
 """
 
 import ast
+import functools
 import re
 import time
 
@@ -24,16 +25,19 @@ def identify(variant):
     return f"{variant.exercise}-{variant.name}"
 
 
-def names_after_imports(framework, exercise, known={}):  # noqa: B006
-    """What a student's notebook knows before the exercise; the imports run once."""
-    text = cells(framework.name, exercise)["imports"]
-    if (framework.name, text) not in known:
-        names = {"d2l": framework.d2l, "numpy": numpy}
-        exec(text, names)
-        if framework.name == "mxnet":
-            names["npx"].set_np()
-        known[framework.name, text] = names
-    return dict(known[framework.name, text])
+@functools.cache
+def imported(framework, text):
+    """What a notebook knows after its imports."""
+    names = {"d2l": framework.d2l, "numpy": numpy}
+    exec(text, names)
+    if framework.name == "mxnet":
+        names["npx"].set_np()
+    return names
+
+
+def notebook(framework, exercise):
+    """What a student's notebook knows before the exercise: names of its own."""
+    return dict(imported(framework, cells(framework.name, exercise)["imports"]))
 
 
 def grade(framework, exercise, answer):
@@ -42,7 +46,7 @@ def grade(framework, exercise, answer):
     Returns:
         {"tests", "hidden": None if they pass, else the exception}.
     """
-    names = names_after_imports(framework, exercise)
+    names = notebook(framework, exercise)
     texts = cells(framework.name, exercise)
     exec(answer, names)
     verdicts = {}
@@ -173,7 +177,7 @@ def test_hidden_tests_are_quick(framework):
     """All exercises of a framework, though one chapter's are what a student hands in."""
     answers = {}
     for exercise in EXERCISES:
-        names = names_after_imports(framework, exercise)
+        names = notebook(framework, exercise)
         exec(cells(framework.name, exercise)["solution"], names)
         answers[exercise] = names[exercise]
     start = time.perf_counter()

@@ -1,7 +1,10 @@
 """Reads the chapters' exercises, and the other answers to them that variants.toml holds."""
 
+import ast
 import dataclasses
 import functools
+import itertools
+import re
 import tomllib
 from pathlib import Path
 
@@ -95,15 +98,16 @@ def cells(framework, exercise):
     tab = chapter.tab(framework)
     texts = {cell.part: cell.text for cell in tab if cell.exercise == exercise}
     code = [cell.text for cell in tab if cell.kind == "code"]
-    imports = [text for text in code if all(map(_is_import, text.splitlines()))]
+    imports = itertools.takewhile(_imports_only, code)
     return {"imports": "\n".join(imports), **texts}
 
 
-def _is_import(line):
-    """Whether a line is an import, a comment or empty."""
-    return not line or line.startswith(("import ", "from ", "#"))
+def _imports_only(text):
+    """Whether a cell holds imports and nothing else."""
+    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(text).body)
 
 
 def stub(solution):
-    """A solution's cell as students get it."""
-    return source.stubbed(solution, "raise NotImplementedError()")
+    """A solution's cell as students get it: an exception in place of its marked regions."""
+    region = rf"{source.BEGIN}\n.*?{source.END}"
+    return re.sub(region, "raise NotImplementedError()", solution, flags=re.DOTALL)
