@@ -1,0 +1,1 @@
+"""The collection as a course: what a teacher needs to hand out exercises and to grade them."""
