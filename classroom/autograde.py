@@ -40,7 +40,7 @@ MOST_OUTPUT = 2_000_000  # characters kept of one cell
 OWN_MEMORY = 3 * 2**30  # bytes, for this process
 NO_MEMORY = re.compile(
     "MemoryError|can't allocate memory|Unable to allocate|bad_alloc|RESOURCE_EXHAUSTED|"
-    "ResourceExhausted|[Oo]ut of memory|Memory allocation|failed to allocate"
+    "ResourceExhausted|[Oo]ut of memory|Memory allocation|[Ff]ailed to allocate"
 )
 
 

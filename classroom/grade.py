@@ -308,7 +308,7 @@ def table(rows):
 
 def size(text):
     """Bytes from "4G", "512M" or a plain number."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", text.strip().upper())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)I?B?", text.strip().upper())
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r}: write it as 4G or 512M")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))

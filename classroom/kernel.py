@@ -5,6 +5,7 @@ determined cheat out: the checks run in the same process as the code that they j
 """
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -20,6 +21,7 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 REMEMBER = "%classroom remember"
 RESTORE = "%classroom restore"
 MOST_OUTPUT = 1_000_000  # characters, for one cell
+WATCHED = ("builtins", "math", "numpy", "numpy.linalg", "numpy.testing")
 CHECKS = "<checks>"  # the file name that the compiled checks carry
 
 
@@ -83,11 +85,12 @@ class Kernel(IPythonKernel):
 
     def remember(self):
         """Keeps the functions and classes of the modules that checks and tests rely on."""
-        watched = {"builtins", "math", "numpy", "numpy.linalg", "numpy.testing"}
+        for name in WATCHED:
+            importlib.import_module(name)
         self.pristine = {
             name: (module, {key: value for key, value in vars(module).items() if callable(value)})
             for name, module in list(sys.modules.items())
-            if name in watched or name.partition(".")[0] == "d2l_ext"
+            if name in WATCHED or name.partition(".")[0] == "d2l_ext"
         }
         self.pristine["builtins"][1].pop("input")  # the kernel itself exchanges it
 
