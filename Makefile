@@ -92,7 +92,7 @@ test: lint check test-code test-notebooks ## run all tests
 # --- For authors ----------------------------------------------------------------------------------
 
 .PHONY: install build notebooks check lint test-code test-notebooks figures check-versions clean
-.PHONY: mutants parity models decoders bench bench-scaling
+.PHONY: mutants parity models decoders bench bench-scaling assignments
 install: $(READ) $(WRITE) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -101,6 +101,9 @@ build: $(WRITE) ## write the notebooks (not run) and the library from the chapte
 notebooks: build $(READ) ## build, and run the notebooks in place: what gets committed
 	$(PY) -m tabbook execute $(NARROW)
 	$(PY) tools/readme_picture.py
+
+assignments: $(WRITE) ## write the exercises for nbgrader, into build/assignments
+	$(PY) -m tabbook assignments $(NARROW)
 
 check: $(WRITE) ## compare the derived files with their sources
 	$(PY) -m tabbook check

@@ -1,1 +1,1 @@
-"""For the classroom: hidden checks of the exercises, and a class run that grades with nbgrader."""
+"""The collection as a course: what a teacher needs to hand out exercises and to grade them."""

@@ -1,4 +1,4 @@
-"""The command line: `python -m tabbook build | execute | check | format | new`."""
+"""The command line: `python -m tabbook build | execute | assignments | check | format | new`."""
 
 import argparse
 import ast
@@ -49,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=_positive, default=600, help="limit for one cell in seconds (600)"
     )
     execute.set_defaults(run=_execute)
+
+    assignments = commands.add_parser(
+        "assignments", parents=[narrow], help="write the exercises as nbgrader's source notebooks"
+    )
+    assignments.add_argument("--out", type=Path, default=Path("build/assignments"))
+    assignments.set_defaults(run=_assignments)
 
     check = commands.add_parser("check", help="compare derived files with their sources")
     check.set_defaults(run=_check)
@@ -112,6 +118,17 @@ def _parameter(text: str) -> tuple[str, object]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value
+
+
+def _assignments(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import assignments
+
+    changed = assignments.assignments(
+        project, options.chapter, options.framework or list(FRAMEWORKS), options.out
+    )
+    for path in changed:
+        print(path if path.exists() else f"{path} removed")
+    return 0
 
 
 def _check(project: Project, options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import nbformat
 
-from tabbook import bibliography, collect, split, style
+from tabbook import assignments, bibliography, collect, split, style
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 from tabbook.source import Chapter, read_all
 
@@ -63,6 +63,7 @@ def _check_source(project: Project, chapter: Chapter) -> Iterator[str]:
         problem for framework in FRAMEWORKS for problem in style.lint(project, chapter, framework)
     ]
     yield from dict.fromkeys(found)  # a cell for all tabs would repeat its problem
+    yield from assignments.problems(project, chapter)
     for framework in FRAMEWORKS.values():
         imported = _generated_imports(chapter, framework.name)
         wanted = f"from d2l_ext import {framework.module} as d2l"

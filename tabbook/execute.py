@@ -257,7 +257,8 @@ def _explain(run: Run) -> str:
                 source = {known.id: known for known in run.chapter.cells}.get(cell.id)
                 if source is None:
                     return f"the injected parameters:\n{traceback}"
-                place = run.chapter.where(source, int(lines[-1]) if lines else 1)
+                line = split.shown(source)[int(lines[-1]) - 1][0] if lines else 1
+                place = run.chapter.where(source, line)
                 return f"{place}, {run.framework}:\n{traceback}"
     return "failed without a traceback"
 

@@ -1,5 +1,6 @@
 """Reads a chapter's Markdown source into cells and says what is wrong with it."""
 
+import ast
 import hashlib
 import re
 from collections import Counter
@@ -11,12 +12,17 @@ import yaml
 
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 
-ATTRIBUTES = {"tab", "tags", "reason"}
+ATTRIBUTES = {"tab", "tags", "reason", "exercise", "part", "points"}
 TAGS = {"nbval-ignore-output", "parameters", "raises-exception"}
 TAGS_WITH_REASON = {"nbval-ignore-output", "raises-exception"}
 BLANK_LINES = "lines_to_next_cell"  # jupytext's own note on unusual spacing
 FENCE = re.compile(r"^(`{3,})\s*python\b(.*)$")
 REGION = re.compile(r"^<!--\s*#region\b(.*)-->\s*$")
+PARTS = ("task", "solution", "tests", "hidden")  # of an exercise; its task is prose
+GRADED = ("tests", "hidden")
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+# What nbgrader looks for in every line of every cell.
+DELIMITERS = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)|AUTOTEST")
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,9 @@ class Cell:
         reason: why its outputs are not compared, or why it is empty; "" if neither.
         section: the heading above it.
         id: its id in the notebooks; empty cells, which no notebook holds, have none.
+        exercise: the exercise that it belongs to; "" if none.
+        part: what it is there, one of PARTS; "" in no exercise.
+        points: what passing it is worth; 0 unless the part is graded.
     """
 
     number: int
@@ -44,6 +53,9 @@ class Cell:
     reason: str
     section: str
     id: str = ""
+    exercise: str = ""
+    part: str = ""
+    points: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,8 +75,12 @@ class Chapter:
     only: dict[str, str]
 
     def tab(self, framework: str) -> list[Cell]:
-        """The cells of one framework's notebook."""
+        """The cells of one framework, with the hidden ones, which its notebook leaves out."""
         return [cell for cell in self.cells if framework in cell.tabs]
+
+    def exercises(self) -> list[str]:
+        """The names of its exercises in order."""
+        return list(dict.fromkeys(cell.exercise for cell in self.cells if cell.exercise))
 
     def where(self, cell: Cell, line: int = 1) -> str:
         """The place of a cell's line (from 1, within the cell), as messages start with it."""
@@ -91,6 +107,15 @@ def read_all(project: Project, only: tuple[str, ...] = ()) -> list[Chapter]:
             chapters.append(read(project, name))
         except TabbookError as error:
             problems += error.problems
+    first: dict[str, Chapter] = {}
+    for chapter in chapters:
+        for name in chapter.exercises():
+            if first.setdefault(name, chapter) is not chapter:
+                cell = next(cell for cell in chapter.cells if cell.exercise == name)
+                problems.append(
+                    f"{chapter.where(cell)}: exercise '{name}' stands in {first[name].path} "
+                    "too; rename one"
+                )
     if problems:
         raise TabbookError(problems)
     return chapters
@@ -128,6 +153,7 @@ def read(project: Project, name: str) -> Chapter:
     only = _allow_list(path, raw.source if raw else "", problems)
     cells = _cells(path, text.splitlines(), notebook.cells, problems)
     _check_groups(path, cells, problems)
+    _check_exercises(path, cells, problems)
     if problems:
         raise TabbookError(problems)
     held = [cell for cell in cells if cell.text]
@@ -170,13 +196,14 @@ def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> lis
         if node.cell_type == "raw":
             problems.append(f"{here}: a raw cell; make it Markdown or code")
             continue
-        if node.cell_type == "markdown":
-            section = _last_heading(text) or section
         metadata = {key: value for key, value in node.metadata.items() if key != BLANK_LINES}
+        if node.cell_type == "markdown" and "exercise" not in metadata:
+            section = _last_heading(text) or section
         problems += [f"{here}: {problem}" for problem in _attribute_problems(metadata, opening)]
         tabs, tab_problems = _tabs(metadata.get("tab"))
         problems += [f"{here}: {problem}" for problem in tab_problems]
         tags = metadata.get("tags", [])
+        task = "task" if node.cell_type == "markdown" and "exercise" in metadata else ""
         cell = Cell(
             number=number,
             line=start + 1,
@@ -186,8 +213,12 @@ def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> lis
             tags=tuple(tags),
             reason=str(metadata.get("reason") or ""),
             section=section,
+            exercise=str(metadata.get("exercise") or ""),
+            part=task or str(metadata.get("part") or ""),
+            points=_whole(metadata.get("points")),
         )
         problems += [f"{here}: {problem}" for problem in _cell_problems(cell)]
+        problems += [f"{here}: {problem}" for problem in _exercise_problems(cell, metadata)]
         cells.append(cell)
     return cells
 
@@ -275,6 +306,143 @@ def _cell_problems(cell: Cell) -> list[str]:
                     "Python (```bash .noeval shows a command without running it)"
                 )
     return problems
+
+
+def _whole(written: object) -> int:
+    """Points as written; 0 if they are no whole number from 1."""
+    return max(0, written) if type(written) is int else 0
+
+
+def _exercise_problems(cell: Cell, metadata: dict) -> list[str]:
+    """What is wrong within a cell as a part of an exercise."""
+    keys = [key for key in ("part", "points") if key in metadata]
+    if "exercise" not in metadata:
+        return [f'{key} without exercise; add exercise="...", or take it out' for key in keys]
+    problems = []
+    written = metadata["exercise"]
+    if not isinstance(written, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", written):
+        problems.append(
+            f"exercise={written!r} is no name; write small letters, digits and _, as in "
+            'exercise="softmax_where"'
+        )
+    if cell.tags:
+        problems.append(f"tag '{cell.tags[0]}' in an exercise; take it out")
+    if not cell.text and cell.kind == "code":
+        problems.append("an empty cell of an exercise, which is for all tabs; fill it in")
+        return problems
+    if "#@save" in cell.text:
+        problems.append("#@save in an exercise; save what it needs in a cell of its own above")
+    if cell.kind == "markdown":
+        problems += [f"{key} on the task of an exercise; take it out" for key in keys]
+        if not re.match(r"#{2,6} Exercise: \S", cell.text):
+            problems.append("the task of an exercise begins with a heading '### Exercise: ...'")
+    elif cell.part not in PARTS[1:]:
+        known = ", ".join(PARTS[1:])
+        problems.append(f"part={metadata.get('part')!r} of an exercise; known are {known}")
+    elif cell.part in GRADED and not cell.points:
+        problems.append(
+            f"points={metadata.get('points')!r} on {cell.part}; write a whole number from 1, as "
+            "in points=2"
+        )
+    elif cell.part == "solution" and "points" in metadata:
+        problems.append("points on a solution; they belong on tests and hidden")
+    if cell.part == "solution":
+        problems += _solution_problems(cell.text)
+    else:
+        problems += [
+            f"line {number} of the cell holds '{found[0]}', which nbgrader takes for its own; "
+            "reword it"
+            for number, line in enumerate(cell.text.splitlines(), start=1)
+            if (found := DELIMITERS.search(line))
+        ]
+    if cell.part in GRADED and _ends_in_value(cell):
+        problems.append(
+            "the tests end in a value, which nbgrader would take for points; assert or print it"
+        )
+    return problems
+
+
+def _solution_problems(text: str) -> list[str]:
+    """What is wrong with the regions of a solution, and with what is left without them."""
+    wanted, inside = BEGIN, 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not DELIMITERS.search(line):
+            inside += wanted == END and bool(line.strip())
+        elif line.strip() != wanted:
+            return [f"line {number} of the cell is '{line.strip()}', not '{wanted}'; mend it"]
+        elif wanted == BEGIN:
+            wanted, inside = END, 0
+        elif not inside:
+            return [f"line {number} of the cell ends an empty solution; fill it in"]
+        else:
+            wanted = BEGIN
+    if wanted == END:
+        return [f"a solution without its last '{END}'; add the line"]
+    if BEGIN not in text:
+        return [f"a solution without '{BEGIN}' and '{END}'; add the lines"]
+    try:
+        ast.parse(_stubbed(text))
+    except SyntaxError as error:
+        return [
+            f"without its solution the cell is no Python: {error.msg}; move '{BEGIN}' or '{END}'"
+        ]
+    return []
+
+
+def _stubbed(text: str) -> str:
+    """A solution's text with `pass` in place of each region; students get a stub there."""
+    pattern = rf"^([ \t]*){BEGIN}\n.*?^[ \t]*{END}$"
+    return re.sub(pattern, r"\1pass", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _ends_in_value(cell: Cell) -> bool:
+    """Whether Jupyter may show a value below a cell of tests.
+
+    It ends in an expression, and not in a call of print or of a function that the cell defines.
+    Hidden tests may also call another: the checks outside of the notebook.
+    """
+    try:
+        body = ast.parse(cell.text).body
+    except SyntaxError:
+        return False  # the collector says so
+    if not body or not isinstance(body[-1], ast.Expr):
+        return False
+    if cell.part == "hidden":
+        return not isinstance(body[-1].value, ast.Call)
+    silent = {"print", *(node.name for node in body if isinstance(node, ast.FunctionDef))}
+    called = getattr(body[-1].value, "func", None)
+    return not (isinstance(called, ast.Name) and called.id in silent)
+
+
+def _check_exercises(path: str, cells: list[Cell], problems: list[str]) -> None:
+    """Each exercise has, in each tab, one cell of each part, in order and beside each other."""
+    names = dict.fromkeys(cell.exercise for cell in cells if cell.exercise)
+    for name in names:
+        parts = [cell for cell in cells if cell.exercise == name]
+        if not all(cell.tabs for cell in parts):
+            continue  # an unknown tab is reported already
+        here = place(path, parts[0].number, parts[0].line)
+        wrong: dict[str, list[str]] = {}  # what it has instead -> in which tabs
+        between = {}
+        for framework in FRAMEWORKS:
+            tab = [cell for cell in cells if framework in cell.tabs and cell.text]
+            indices = [index for index, cell in enumerate(tab) if cell.exercise == name]
+            found = [tab[index].part for index in indices]
+            if found != list(PARTS):
+                wrong.setdefault(", ".join(found) or "nothing", []).append(framework)
+            elif indices[-1] - indices[0] >= len(PARTS):
+                run = tab[indices[0] : indices[-1]]
+                between |= {cell.number: cell for cell in run if cell.exercise != name}
+        for found, tabs in wrong.items():
+            problems.append(
+                f"{here}: exercise '{name}' has {found} in {', '.join(tabs)}; write one cell "
+                f"each of {', '.join(PARTS)}, in this order"
+            )
+        for cell in between.values():
+            problems.append(
+                f"{place(path, cell.number, cell.line)}: stands between the cells of exercise "
+                f"'{name}'; move it above or below"
+            )
 
 
 def _check_groups(path: str, cells: list[Cell], problems: list[str]) -> None:

@@ -7,21 +7,29 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tabbook.project import Project, write
-from tabbook.source import Cell, Chapter
+from tabbook.source import BEGIN, END, Cell, Chapter
 
 LINK = re.compile(r'(\]\(|\bsrc="|\bhref=")([^)\s"]+)')
 CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$)", re.DOTALL)
 
 
 def notebook(chapter: Chapter, framework: str) -> nbformat.NotebookNode:
-    """The notebook of a chapter in one framework, without outputs."""
+    """The notebook of a chapter in one framework, without outputs.
+
+    Readers find an exercise's solution folded, and not its hidden tests.
+    """
     cells = []
     for cell in chapter.tab(framework):
+        if cell.part == "hidden":
+            continue
         metadata = {"tags": list(cell.tags)} if cell.tags else {}
         if cell.reason:
             metadata["reason"] = cell.reason
+        if cell.part == "solution":
+            metadata = {"jupyter": {"source_hidden": True}, "tags": ["solution"]}
         if cell.kind == "code":
-            cells.append(new_code_cell(cell.text, id=cell.id, metadata=metadata))
+            text = "\n".join(line for _, line in shown(cell))
+            cells.append(new_code_cell(text, id=cell.id, metadata=metadata))
         else:
             cells.append(new_markdown_cell(relink(cell.text), id=cell.id))
     metadata = {
@@ -30,6 +38,14 @@ def notebook(chapter: Chapter, framework: str) -> nbformat.NotebookNode:
         "tabbook": {"framework": framework, "source": f"{chapter.name}.md"},
     }
     return new_notebook(cells=cells, metadata=metadata)
+
+
+def shown(cell: Cell) -> list[tuple[int, str]]:
+    """The lines of a cell that its notebook shows, each with its number in the cell, from 1."""
+    lines = enumerate(cell.text.split("\n"), start=1)
+    if cell.part != "solution":
+        return list(lines)
+    return [(number, line) for number, line in lines if line.strip() not in (BEGIN, END)]
 
 
 def relink(text: str) -> str:

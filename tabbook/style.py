@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tabbook import split
 from tabbook.project import Project, TabbookError, write
 from tabbook.source import Cell, Chapter
 
@@ -43,15 +42,25 @@ def lint(project: Project, chapter: Chapter, framework: str) -> Iterator[str]:
 
     The imports' order is left alone: the library goes first, for it makes MXNet importable.
     """
-    notebook = nbformat.writes(split.notebook(chapter, framework))
-    name = f"notebooks/{framework}/{chapter.name}.ipynb"
-    options = ["--ignore=I", WIDTH, "--output-format=json", "--exit-zero"]
-    for found in json.loads(ruff(project, notebook, name, "check", *options)):
-        if found["code"] == "F401" and "`d2l_ext." in found["message"]:
+    for where, code, message in findings(
+        project, chapter, framework, chapter.tab(framework), "--ignore=I"
+    ):
+        if code == "F401" and "`d2l_ext." in message:
             continue  # every tab imports its library, needed or not
-        cell = chapter.tab(framework)[found["cell"] - 1]
-        where = chapter.where(cell, found["location"]["row"])
-        yield f"{where}: {found['code']} {found['message']} (ruff)"
+        yield f"{where}: {code} {message} (ruff)"
+
+
+def findings(
+    project: Project, chapter: Chapter, framework: str, cells: list[Cell], *options: str
+) -> Iterator[tuple[str, str, str]]:
+    """What `ruff check` finds in cells of a tab: each as place, rule and message."""
+    new = {"code": new_code_cell, "markdown": new_markdown_cell}
+    notebook = nbformat.writes(new_notebook(cells=[new[cell.kind](cell.text) for cell in cells]))
+    name = f"notebooks/{framework}/{chapter.name}.ipynb"
+    command = ["check", *options, WIDTH, "--output-format=json", "--exit-zero"]
+    for found in json.loads(ruff(project, notebook, name, *command)):
+        cell = cells[found["cell"] - 1]
+        yield chapter.where(cell, found["location"]["row"]), found["code"], found["message"]
 
 
 def unformatted(project: Project, chapter: Chapter) -> Iterator[tuple[Cell, str]]:

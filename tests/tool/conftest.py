@@ -82,6 +82,36 @@ CORPUS = "grammar"
 print(CORPUS, d2l.scale(0))
 ```
 """
+EXERCISE = """<!-- #region exercise="double" -->
+### Exercise: twice as much
+
+Write `double(x)`, as [above](#scaling).
+<!-- #endregion -->
+
+```python tab="jax" exercise="double" part="solution"
+def double(x):
+    '''Twice x.'''
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### END SOLUTION
+```
+
+```python tab="pytorch, mxnet, tensorflow" exercise="double" part="solution"
+def double(x):
+    '''Twice x.'''
+    ### BEGIN SOLUTION
+    return x + x
+    ### END SOLUTION
+```
+
+```python exercise="double" part="tests" points=2
+assert double(3) == 6, "twice 3 is 6"
+```
+
+```python exercise="double" part="hidden" points=3
+assert double(-1) == -2, "twice -1 is -2"
+```
+""".replace("'''", '"' * 3)
 
 
 class Toy:

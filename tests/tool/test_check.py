@@ -7,7 +7,7 @@ import sys
 
 import nbformat
 import pytest
-from conftest import REPOSITORY
+from conftest import EXERCISE, REPOSITORY
 
 NOTEBOOK = "notebooks/jax/02_toy.ipynb"
 
@@ -207,6 +207,63 @@ def test_format_mends_what_check_complains_about(executed):
     assert executed.run("format", "--chapter", "02").stdout == "notebooks/02_toy.md\n"
     assert path.read_text() == before
     assert executed.run("format").stdout == ""
+
+
+def test_format_and_check_know_the_cells_of_exercises(toy):
+    badly = EXERCISE.replace("x + x", "x+x").replace("double(-1) == -2", "double( -1 )==-2")
+    badly = badly.replace("return 2 * x", "return [y*2\n        for y in x]")
+    path = toy.write("02_toy", badly)
+    assert toy.run("build").returncode == 0
+    place = "notebooks/02_toy.md, cell {}: not formatted; run 'python -m tabbook format'"
+    assert [line for line in problems(toy) if "formatted" in line] == [
+        place.format(f"{cell} (line {line})") for cell, line in [(6, 38), (7, 47), (9, 59)]
+    ]
+    assert toy.run("format").stdout == "notebooks/02_toy.md\n"
+    written = "    ### BEGIN SOLUTION\n    return [y * 2 for y in x]\n    ### END SOLUTION\n"
+    assert path.read_text().endswith(
+        EXERCISE.replace(
+            "    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION\n", written
+        )
+    )
+    path.write_text(path.read_text().replace("assert double(-1)", "assert doubled(-1)"))
+    hidden = "notebooks/02_toy.md, cell 9 (line 58): "
+    found = problems(toy)
+    assert f"{hidden}F821 Undefined name `doubled` (ruff)" in found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "Write `double(x)`",
+            "Write `double(x)` ![of the picture](img/a.svg)",
+            "notebooks/02_toy.md, cell 6 (line 38): '![' in a task: students get the notebook "
+            "alone; say it in words, and link with [text](file)",
+        ),
+        (
+            "Write `double(x)`",
+            'Write `double(x)` <img src="img/a.svg">',
+            "notebooks/02_toy.md, cell 6 (line 38): '<img' in a task: students get the notebook "
+            "alone; say it in words, and link with [text](file)",
+        ),
+        (
+            "assert double(3) == 6",
+            "assert double(three) == 6",
+            "notebooks/02_toy.md, cell 9 (line 58): exercise 'double': Undefined name `three`: "
+            "only the chapter's first cells of imports and the exercise's own are there; define "
+            "it in the exercise",
+        ),
+    ],
+)
+def test_exercise_that_a_student_cannot_work_at_alone(toy, old, new, message):
+    assert EXERCISE.count(old) == 1
+    three = "```python\nthree = 3\n```\n\n"
+    toy.write("02_toy", three + EXERCISE.replace(old, new))
+    assert toy.run("build").returncode == 0
+    assert problems(toy).count(message) == 1
+    done = toy.run("assignments")
+    assert (done.returncode, done.stderr) == (1, f"{message}\n")
+    assert not (toy.root / "build" / "assignments").exists()
 
 
 def test_nbval_runs_the_notebooks_and_finds_an_altered_output(executed):

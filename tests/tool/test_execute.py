@@ -7,6 +7,7 @@ import time
 
 import nbformat
 import pytest
+from conftest import EXERCISE
 
 from tabbook import execute
 from tabbook.__main__ import _parameter
@@ -45,6 +46,16 @@ def test_executing_again_changes_no_byte_and_one_framework_needs_no_other(execut
     assert "mxnet" not in done.stdout
     after = executed.files()
     assert {name for name in after if before[name] != after[name]} <= {"build/timings.json"}
+
+
+def test_a_failing_solution_is_found_in_the_source(toy):
+    failing = "return 2 * x\n    ### END SOLUTION\n\n\ndouble(nothing)"
+    body = EXERCISE.replace("return 2 * x\n    ### END SOLUTION", failing)
+    path = toy.write("02_error", body)
+    line = path.read_text().splitlines().index("double(nothing)") + 1
+    done = toy.run("execute", "--framework", "jax", "--out", "out")
+    assert done.returncode == 1
+    assert f"notebooks/02_error.md, cell 6 (line {line}), jax:\n" in done.stdout
 
 
 def test_failures_are_told_and_stop_nobody_else(toy):

@@ -4,6 +4,7 @@ import re
 
 import jupytext
 import pytest
+from conftest import EXERCISE
 
 from tabbook import source
 from tabbook.project import FRAMEWORKS, TabbookError
@@ -93,7 +94,10 @@ def test_an_edit_changes_one_id(toy):
             code("x", 'tab="jax"') + code("y", 'tab="jax"') + code("z", 'tab="mxnet"'),
             "this tabbed group has jax again in cell 6 before pytorch, mxnet, tensorflow; write",
         ),
-        (code("x", "hide=true"), "unknown attribute 'hide'; known are reason, tab, tags"),
+        (
+            code("x", "hide=true"),
+            "unknown attribute 'hide'; known are exercise, part, points, rea",
+        ),
         (code("x", 'tab="jax" tab="mxnet"'), "attribute 'tab' stands twice; keep one"),
         (
             code("x", 'tags=["parameter"]'),
@@ -134,6 +138,198 @@ def test_message_of_a_broken_rule(toy, body, message):
     place = "notebooks/05_toy.md, cell 5 (line 32): "  # behind the header and four imports
     problems = read_problems(toy)
     assert any(problem.startswith(place + message) for problem in problems), problems
+
+
+def test_cells_of_an_exercise(toy):
+    toy.write("05_toy", "## Section\n\n" + EXERCISE + "\n" + code("x = 1"))
+    chapter = source.read(toy.project, "05_toy")
+    assert chapter.exercises() == ["double"]
+    cells = [cell for cell in chapter.tab("jax") if cell.exercise]
+    assert [(cell.exercise, cell.part, cell.points) for cell in cells] == [
+        ("double", "task", 0),
+        ("double", "solution", 0),
+        ("double", "tests", 2),
+        ("double", "hidden", 3),
+    ]
+    assert chapter.cells[-1].section == "Section"  # what #@save would write into the library
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cell", "message"),
+    [
+        (
+            "points=2\n",
+            'points=2\nassert double(1) == 2\n```\n\n```python part="tests" points=1\n',
+            9,
+            'part without exercise; add exercise="...", or take it out',
+        ),
+        (
+            'region exercise="double"',
+            'region exercise="Twice-2"',
+            5,
+            "exercise='Twice-2' is no name; write small letters, digits and _, as in exercise=\"s",
+        ),
+        ("points=2", 'points=2 tags=["parameters"]', 8, "tag 'parameters' in an exercise; take"),
+        ('-1 is -2"\n', '-1 is -2"  #@save\n', 9, "#@save in an exercise; save what it needs"),
+        (
+            'assert double(3) == 6, "twice 3 is 6"\n',
+            "",
+            8,
+            "an empty cell of an exercise, which is for all tabs; fill it in",
+        ),
+        (
+            '#region exercise="double"',
+            '#region exercise="double" points=1',
+            5,
+            "points on the task of an exercise; take it out",
+        ),
+        (
+            "### Exercise: twice",
+            "### Twice",
+            5,
+            "the task of an exercise begins with a heading '### Exercise: ...'",
+        ),
+        (
+            'part="tests"',
+            'part="test"',
+            8,
+            "part='test' of an exercise; known are solution, tests, hidden",
+        ),
+        ('part="tests" ', "", 8, "part=None of an exercise; known are solution, tests, hidden"),
+        (" points=2", "", 8, "points=None on tests; write a whole number from 1, as in points=2"),
+        ("points=3", "points=0", 9, "points=0 on hidden; write a whole number from 1, as in p"),
+        ("points=2", "points=1.5", 8, "points=1.5 on tests; write a whole number from 1"),
+        ("points=2", 'points="2"', 8, "points='2' on tests; write a whole number from 1"),
+        ("points=2", "points=true", 8, "points=True on tests; write a whole number from 1"),
+        (
+            '"jax" exercise="double" part="solution"',
+            '"jax" exercise="double" part="solution" points=2',
+            6,
+            "points on a solution; they belong on tests and hidden",
+        ),
+        (
+            "    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION\n",
+            "    return 2 * x\n",
+            6,
+            "a solution without '### BEGIN SOLUTION' and '### END SOLUTION'; add the lines",
+        ),
+        (
+            "return 2 * x\n    ### END SOLUTION\n",
+            "return 2 * x\n",
+            6,
+            "a solution without its last '### END SOLUTION'; add the line",
+        ),
+        (
+            "### BEGIN SOLUTION\n    return 2 * x",
+            "### END SOLUTION\n    return 2 * x",
+            6,
+            "line 3 of the cell is '### END SOLUTION', not '### BEGIN SOLUTION'; mend it",
+        ),
+        (
+            "### BEGIN SOLUTION\n    return 2 * x",
+            "# BEGIN SOLUTION\n    return 2 * x",
+            6,
+            "line 3 of the cell is '# BEGIN SOLUTION', not '### BEGIN SOLUTION'; mend it",
+        ),
+        (
+            "return 2 * x\n    ### END",
+            "### BEGIN SOLUTION\n    return 2 * x\n    ### END",
+            6,
+            "line 4 of the cell is '### BEGIN SOLUTION', not '### END SOLUTION'; mend it",
+        ),
+        ("    return 2 * x\n", "\n", 6, "line 5 of the cell ends an empty solution; fill it in"),
+        (
+            "    ### BEGIN SOLUTION\n    return 2 * x",
+            "    try:\n        ### BEGIN SOLUTION\n        return 2 * x\n    finally:\n        x",
+            6,
+            "without its solution the cell is no Python: expected 'except' or 'finally' block; m",
+        ),
+        (
+            "assert double(3)",
+            "### BEGIN HIDDEN TESTS\nassert double(3)",
+            8,
+            "line 1 of the cell holds 'BEGIN HIDDEN TESTS', which nbgrader takes for its own; re",
+        ),
+        (
+            'assert double(-1) == -2, "twice -1 is -2"',
+            "x = 1\n### AUTOTEST double(-1)",
+            9,
+            "line 2 of the cell holds 'AUTOTEST', which nbgrader takes for its own; reword it",
+        ),
+        (
+            'assert double(3) == 6, "twice 3 is 6"',
+            "double(3)",
+            8,
+            "the tests end in a value, which nbgrader would take for points; assert or print it",
+        ),
+        ('twice 3 is 6"', 'twice 3 is 6"\n"all is well"', 8, "the tests end in a value, which nb"),
+        (
+            'assert double(-1) == -2, "twice -1 is -2"',
+            "double(-1) == -2",
+            9,
+            "the tests end in a value, which nbgrader would take for points; assert or print it",
+        ),
+        (
+            'assert double(-1) == -2, "twice -1 is -2"',
+            "from classroom import checks\n\nchecks.double(double, d2l)",
+            9,
+            None,
+        ),
+        ('twice 3 is 6"', 'twice 3 is 6"\nprint("all is well")', 8, None),
+        (
+            'assert double(3) == 6, "twice 3 is 6"',
+            "def test():\n    assert double(3) == 6\n\n\ntest()",
+            8,
+            None,
+        ),
+        (
+            '```python exercise="double" part="hidden" points=3\n'
+            'assert double(-1) == -2, "twice -1 is -2"\n```\n',
+            "",
+            5,
+            "exercise 'double' has task, solution, tests in pytorch, mxnet, jax, tensorflow; "
+            "write one cell each of task, solution, tests, hidden, in this order",
+        ),
+        (
+            'tab="jax" exercise="double" part="solution"',
+            'tab="jax"',
+            5,
+            "exercise 'double' has task, tests, hidden in jax; write one cell each of task, so",
+        ),
+        (
+            '```python exercise="double" part="hidden"',
+            'Prose.\n\n```python exercise="double" part="hidden"',
+            9,
+            "stands between the cells of exercise 'double'; move it above or below",
+        ),
+    ],
+)
+def test_message_of_a_broken_rule_of_exercises(toy, old, new, cell, message):
+    assert EXERCISE.count(old) == 1
+    toy.write("05_toy", EXERCISE.replace(old, new))
+    if message is None:
+        assert source.read(toy.project, "05_toy").exercises() == ["double"]
+    else:
+        found = [re.sub(r" \(line \d+\)", "", problem) for problem in read_problems(toy)]
+        start = f"notebooks/05_toy.md, cell {cell}: {message}"
+        assert any(problem.startswith(start) for problem in found), found
+
+
+def test_an_exercise_twice(toy):
+    toy.write("05_toy", EXERCISE + "\nProse.\n\n" + EXERCISE)
+    four = "task, solution, tests, hidden"
+    assert read_problems(toy) == [
+        f"notebooks/05_toy.md, cell 5 (line 32): exercise 'double' has {four}, {four} in pytorch, "
+        f"mxnet, jax, tensorflow; write one cell each of {four}, in this order"
+    ]
+    toy.write("05_toy", EXERCISE)
+    toy.write("06_toy", EXERCISE)
+    with pytest.raises(TabbookError) as caught:
+        source.read_all(toy.project)
+    assert caught.value.problems == [
+        "notebooks/06_toy.md, cell 5 (line 32): exercise 'double' stands in notebooks/05_toy.md "
+        "too; rename one"
+    ]
 
 
 def test_all_problems_of_all_chapters_come_at_once(toy):
@@ -216,8 +412,8 @@ def test_no_notebooks_folder(toy):
 
 
 def test_jupyterlab_saves_a_chapter_as_it_is(toy):
-    """Front matter, tabs, tags and reasons survive opening and saving in JupyterLab."""
-    text = toy.write("05_toy", code("x", 'tags=["parameters"]')).read_text()
+    """Front matter and all attributes survive opening and saving in JupyterLab."""
+    text = toy.write("05_toy", code("x", 'tags=["parameters"]') + "\n" + EXERCISE).read_text()
     text = text.replace("---\n", "---\ntabbook:\n  only:\n    name: reason\n", 1)
     assert jupytext.writes(jupytext.reads(text, "md"), "md") == text
 

@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from conftest import EXERCISE
 
 from tabbook import source, split
 from tabbook.project import write
@@ -27,6 +28,21 @@ def test_notebook_of_a_tab(toy):
         "reason": "times differ",
     }
     assert len(split.notebook(chapter, "mxnet").cells) == 2
+
+
+def test_readers_find_the_solution_folded_and_no_hidden_tests(toy):
+    prose, code = "## Scaling\n\nProse.\n\n", "```python\nx = 1\n```\n"
+    toy.write("02_toy", prose + code)
+    before = split.notebook(source.read(toy.project, "02_toy"), "jax")
+    toy.write("02_toy", f"{prose}{EXERCISE}\n{code}")
+    after = split.notebook(source.read(toy.project, "02_toy"), "jax")
+    nbformat.validate(after)
+    *first, task, solution, tests, last = after.cells
+    assert [*first, last] == before.cells  # with their ids
+    assert task.source.startswith("### Exercise: twice as much\n\nWrite `double(x)`")
+    assert solution.source == 'def double(x):\n    """Twice x."""\n    return 2 * x'
+    assert solution.metadata == {"jupyter": {"source_hidden": True}, "tags": ["solution"]}
+    assert (tests.source, tests.metadata) == ('assert double(3) == 6, "twice 3 is 6"', {})
 
 
 def test_build_keeps_the_outputs_of_unchanged_cells_only(executed):

@@ -1,0 +1,1146 @@
+"""The hidden tests of the chapters' graded exercises, one function for each exercise.
+
+A check takes the student's function and a framework's library: `checks.softmax_where(f, d2l)`. It
+compares what the function gives with NumPy in float64, on inputs of its own, and raises
+AssertionError with words that a student can use. Where the result is that of a well-known mistake,
+it names the mistake. Everything is seeded; nothing here imports a framework.
+
+A check looks at what a function gives back, not at how it is written. Results may be arrays of the
+framework or of NumPy, or lists, of any type of numbers.
+"""
+
+import functools
+import linecache
+import traceback
+
+import numpy as np
+
+TOLERANCE = 1e-4  # float32 through a few operations; mistakes are far larger
+
+
+class Complaint(AssertionError):
+    """What is wrong with an answer, in words for the student."""
+
+
+def _check(check):
+    """Make a check raise a bare AssertionError: a traceback would print this file."""
+
+    @functools.wraps(check)
+    def checked(function, d2l):
+        try:
+            check(function, d2l)
+            return
+        except Complaint as complaint:
+            problem = str(complaint)
+        raise AssertionError(problem)
+
+    return checked
+
+
+def _demand(condition, problem):
+    """Raise a complaint unless a condition holds."""
+    if not condition:
+        raise Complaint(problem)
+
+
+def _call(function, what, *inputs):
+    """Call a student's function, and turn its crash into a complaint.
+
+    Args:
+        function: the student's.
+        what: the inputs in words, as in "for scores of shape (2, 3, 4)".
+        inputs: what it is called with.
+    """
+    name = getattr(function, "__name__", "your function")
+    try:
+        return function(*inputs)
+    except Complaint:  # by a function that the check has handed in
+        raise
+    except NotImplementedError:
+        raise Complaint(f"{name} is not written yet") from None
+    except Exception as error:
+        place = ""
+        code = getattr(function, "__code__", None)
+        for frame in traceback.extract_tb(error.__traceback__):
+            if code is not None and frame.filename == code.co_filename:
+                line = linecache.getline(frame.filename, frame.lineno).strip()
+                place = f" in `{line}`" if line else ""
+        raise Complaint(f"{name} raises {type(error).__name__}{place} {what}: {error}") from None
+
+
+def _numpy(value, d2l, name):
+    """Turn a result, or a list of them, into a NumPy array.
+
+    Args:
+        value: array of the framework or of NumPy, number, or lists of them.
+        d2l: the framework's library.
+        name: what it is, as complaints call it.
+    """
+    _demand(value is not None, f"{name}: nothing (None) is given back; is there a return?")
+    try:
+        if isinstance(value, list | tuple):
+            return np.array([_numpy(item, d2l, name) for item in value])
+        if isinstance(value, bool | int | float | np.generic | np.ndarray):
+            return np.asarray(value)
+        return np.asarray(d2l.to_numpy(value))
+    except Complaint:
+        raise
+    except Exception:
+        kind = type(value).__name__
+        raise Complaint(f"{name}: a {kind} is given back, which makes no array") from None
+
+
+def _numbers(value, d2l, name, shape, axes):
+    """Turn a result into a float64 array and demand its shape.
+
+    Args:
+        value, d2l, name: as `_numpy` takes them.
+        shape: the shape that it should have.
+        axes: what the axes are, as in "(batch, queries, keys)".
+    """
+    array = _numpy(value, d2l, name)
+    _demand(
+        array.shape == shape,
+        f"{name}: the shape is {array.shape}; expected {axes} = {shape}",
+    )
+    _demand(array.dtype.kind in "fiub", f"{name}: these are no numbers but {array.dtype}")
+    return array.astype("float64")
+
+
+def _pair(value, first, second):
+    """Take a result of two apart."""
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    found = "nothing (None)" if value is None else f"a {type(value).__name__}"
+    if isinstance(value, list | tuple):
+        found += f" of {len(value)}"
+    _demand(is_pair, f"the result should be a pair of {first} and {second}, not {found}")
+    return value
+
+
+def _close(found, expected):
+    """Whether two arrays agree, up to rounding in float32."""
+    return np.shape(found) == np.shape(expected) and np.allclose(
+        found, expected, rtol=TOLERANCE, atol=TOLERANCE
+    )
+
+
+def _first(wrong):
+    """The index of the first True, as a tuple of ints."""
+    return tuple(int(i) for i in np.argwhere(wrong)[0])
+
+
+def _blame(found, mistakes, otherwise):
+    """Raise a complaint that names the mistake.
+
+    Args:
+        found: the wrong result.
+        mistakes: {complaint: the result that this mistake would give}; complaints about results
+            that nothing else explains come last.
+        otherwise: the complaint if it is none of these.
+    """
+    for problem, result in mistakes.items():
+        if _close(found, result):
+            raise Complaint(problem)
+    raise Complaint(otherwise)
+
+
+class _Inputs:
+    """Arrays for a call, which notice whether somebody writes into them.
+
+    Args:
+        d2l: the framework's library.
+        arrays: {name: NumPy array}.
+    """
+
+    def __init__(self, d2l, **arrays):
+        self.d2l = d2l
+        self.before = {name: array.copy() for name, array in arrays.items()}
+        self.native = {name: d2l.from_numpy(array.copy()) for name, array in arrays.items()}
+
+    def __iter__(self):
+        return iter(self.native.values())
+
+    def demand_unchanged(self):
+        """Complain if one of the arrays is another than before."""
+        for name, before in self.before.items():
+            after = np.asarray(self.d2l.to_numpy(self.native[name]))
+            same = np.array_equal(after, before, equal_nan=before.dtype.kind == "f")
+            _demand(
+                same,
+                f"the input {name} is changed by the function; work on a copy, or select into a "
+                "new array",
+            )
+
+
+def _softmax(scores, axis=-1):
+    """Plain softmax in float64; rows of -inf give NaN."""
+    scores = np.asarray(scores, "float64")
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(scores - scores.max(axis=axis, keepdims=True))
+        return powers / powers.sum(axis=axis, keepdims=True)
+
+
+def _masked(scores, mask):
+    """Masked softmax in float64, 0 in rows where nothing is valid."""
+    with np.errstate(invalid="ignore"):
+        weights = _softmax(np.where(mask, scores, -np.inf))
+    return np.where(mask, weights, 0.0)
+
+
+def _judge_weights(weights, scores, mask, name="the weights"):
+    """Compare weights with the softmax of scores where the mask is True.
+
+    Args:
+        weights: (batch, queries, keys), the student's.
+        scores: (batch, queries, keys).
+        mask: booleans of that shape.
+    """
+    expected = _masked(scores, mask)
+    if _close(weights, expected) and not weights[~mask].any():
+        return
+    empty = ~mask.any(axis=-1)
+    hidden_nan = (~np.isfinite(scores) & ~mask).any()
+    if np.isnan(weights).any():
+        b, q, _ = _first(np.isnan(weights))
+        row = f"row {q} of sentence {b} of {name}"
+        if empty[b, q]:
+            raise Complaint(f"nothing is valid in {row}: it should be all 0, but it has NaN")
+        if hidden_nan:
+            raise Complaint(
+                f"{row} has NaN: what stands behind the mask comes through; select the valid "
+                "scores instead of adding or multiplying"
+            )
+        raise Complaint(
+            f"{row} has NaN though its valid scores are finite: does the exponential overflow?"
+        )
+    plain = np.where(np.isfinite(scores), scores, 0.0)
+    if not mask.all():
+        swapped = _masked(plain, ~mask)
+        if _close(weights, swapped):
+            raise Complaint(f"{name} are those of the keys that the mask hides: True means valid")
+    if scores.shape[1] > 1:
+        columns = np.moveaxis(_masked(np.moveaxis(plain, 1, 2), np.moveaxis(mask, 1, 2)), 1, 2)
+        across = [_softmax(plain, axis=1), columns]
+        across += [np.where(mask, across[0], 0.0)]
+        across += [_softmax(np.where(mask, plain, low), axis=1) for low in (-1e4, -1e9)]
+        if any(_close(weights, wrong) for wrong in across):
+            raise Complaint(f"{name} sum to 1 over the queries; the keys are the last axis")
+    behind = (weights != 0) & ~mask
+    if behind.any():
+        b, q, k = _first(behind)
+        if empty[b, q]:
+            raise Complaint(
+                f"nothing is valid in row {q} of sentence {b} of {name}: it should be all 0, but "
+                f"key {k} weighs {weights[b, q, k]:.3g}"
+            )
+        total = weights[b, q].sum()
+        about = f"; the row sums to {total:.3g}" if abs(total - 1) > TOLERANCE else ""
+        raise Complaint(
+            f"padding still gets weight: in row {q} of sentence {b} of {name} key {k} is masked, "
+            f"but it weighs {weights[b, q, k]:.3g}{about}"
+        )
+    if (weights < 0).any():
+        raise Complaint(f"{name} are negative at {_first(weights < 0)}; an exponential never is")
+    off = (abs(weights.sum(axis=-1) - 1) > TOLERANCE) & ~empty
+    if off.any():
+        b, q = _first(off)
+        problem = f"row {q} of sentence {b} of {name} sums to {weights[b, q].sum():.3g}, not to 1"
+        if scores[mask].min() < -1e9:
+            problem += ": a valid score may be lower than the number that you put behind the mask"
+        elif _close(weights, np.where(mask, _softmax(plain), 0.0)):
+            problem += ": keys that are not valid take part in the sum"
+        raise Complaint(problem)
+    b, q, k = _first(abs(weights - expected) > TOLERANCE)
+    raise Complaint(
+        f"key {k} in row {q} of sentence {b} of {name} weighs {weights[b, q, k]:.4g}; "
+        f"expected {expected[b, q, k]:.4g}"
+    )
+
+
+def _random_mask(rng, shape, empty=False):
+    """Draw a mask; each row has a valid key, unless `empty`: then the first has none."""
+    mask = rng.random(shape) < 0.6
+    mask[..., rng.integers(shape[-1])] = True
+    if empty:
+        mask.reshape(-1, shape[-1])[0] = False
+    return mask
+
+
+@_check
+def softmax_where(function, d2l):
+    """Check chapter 02's softmax with a mask."""
+    rng = np.random.default_rng(2)
+
+    def draw(*shape):
+        return rng.normal(0, 2, shape).astype("float32")
+
+    # Few shapes: JAX compiles each operation for each of them
+    shape = (2, 3, 5)
+    lengths = np.arange(5) < np.array([3, 5])[:, None, None]
+    front = np.broadcast_to(np.arange(5) < 3, shape)
+    huge = np.where(rng.random(shape) < 0.5, 1e4, -1e4).astype("float32")
+    low = np.where(front, -1e30, 0).astype("float32")
+    dirty = draw(*shape)
+    dirty[0, :, 3], dirty[0, :, 4] = np.nan, np.inf
+    cases = [
+        ("scores of two sentences", draw(*shape), np.broadcast_to(lengths, shape)),
+        ("valid keys in any place", draw(*shape), _random_mask(rng, shape)),
+        ("a mask (batch, 1, keys)", draw(*shape), lengths),
+        ("a single key", draw(1, 1, 1), np.ones((1, 1, 1), bool)),
+        ("a long sentence alone", draw(1, 2, 400), _random_mask(rng, (1, 2, 400))),
+        ("a row with nothing valid", draw(*shape), _random_mask(rng, shape, empty=True)),
+        ("nothing valid at all", draw(*shape), np.zeros(shape, bool)),
+        ("scores of 10,000", huge, np.ones(shape, bool)),
+        ("scores of -1e30", low, front),
+        ("NaN behind the mask", dirty, front),
+    ]
+    for what, scores, mask in cases:
+        inputs = _Inputs(d2l, scores=scores, mask=np.array(mask))
+        result = _call(function, f"for {what}", *inputs)
+        inputs.demand_unchanged()
+        name = f"the weights ({what})"
+        weights = _numbers(result, d2l, name, scores.shape, "(batch, queries, keys)")
+        _judge_weights(weights, scores, np.broadcast_to(mask, scores.shape), name)
+
+
+@_check
+def scaled_attention(function, d2l):
+    """Check chapter 03's attention by hand."""
+    rng = np.random.default_rng(3)
+
+    def draw(*shape):
+        return rng.normal(0, 1.5, shape).astype("float32")
+
+    def case(batch, num_queries, num_keys, size, value_size, mask):
+        return (
+            draw(batch, num_queries, size),
+            draw(batch, num_keys, size),
+            draw(batch, num_keys, value_size),
+            np.array(mask),
+        )
+
+    sizes, shape = (2, 3, 5, 6, 4), (2, 3, 5)
+    lengths = np.arange(5) < np.array([3, 5])[:, None, None]
+    far = case(*sizes, np.broadcast_to(np.arange(5) < 3, shape))
+    far[1][:, 3:] *= 100
+    far[2][:, 3:] = 1e6
+    cases = [
+        ("all keys valid", *case(*sizes, np.ones(shape, bool))),
+        ("padding", *case(*sizes, np.broadcast_to(lengths, shape))),
+        ("a mask (batch, 1, keys)", *case(*sizes, lengths)),
+        ("keys and values of one size", *case(3, 4, 4, 4, 4, _random_mask(rng, (3, 4, 4)))),
+        ("a single key", *case(1, 1, 1, 3, 2, np.ones((1, 1, 1), bool))),
+        ("long vectors", *case(1, 2, 60, 256, 3, _random_mask(rng, (1, 2, 60)))),
+        ("a query without keys", *case(*sizes, _random_mask(rng, shape, empty=True))),
+        ("large padding", *far),
+    ]
+    for what, queries, keys, values, mask in cases:
+        inputs = _Inputs(d2l, queries=queries, keys=keys, values=values, mask=mask)
+        result = _call(function, f"for {what}", *inputs)
+        inputs.demand_unchanged()
+        output, weights = _pair(result, "output", "weights")
+        full = np.broadcast_to(mask, (*queries.shape[:2], keys.shape[1]))
+        name = f"the weights ({what})"
+        weights = _numbers(weights, d2l, name, full.shape, "(batch, queries, keys)")
+        products = queries.astype("float64") @ keys.swapaxes(1, 2)
+        size = queries.shape[-1]
+        scores = products / np.sqrt(size)
+        if not _close(weights, _masked(scores, full)):
+            wrong = {
+                "are not divided by the square root of d": products,
+                "are divided by d and not by its square root": products / size,
+                "are multiplied by the square root of d": products * np.sqrt(size),
+                "are divided by the root of the number of keys, not of d": (
+                    products / np.sqrt(keys.shape[1])
+                ),
+            }
+            for problem, other in wrong.items():
+                if _close(weights, _masked(other, full)):
+                    raise Complaint(f"{name}: the scores {problem}")
+            swapped = values.shape == keys.shape and _close(
+                weights, _masked(queries @ values.swapaxes(1, 2) / np.sqrt(size), full)
+            )
+            _demand(not swapped, f"{name}: the queries are compared with the values, not the keys")
+        _judge_weights(weights, scores, full, name)
+        name = f"the output ({what})"
+        if np.shape(output) == keys.shape[:1] + queries.shape[1:]:
+            average = _numpy(output, d2l, name)
+            _demand(
+                not _close(average, weights @ keys) or _close(average, weights @ values),
+                f"{name} is the average of the keys; are keys and values swapped?",
+            )
+        shape = (*queries.shape[:2], values.shape[-1])
+        output = _numbers(output, d2l, name, shape, "(batch, queries, value size)")
+        expected = weights @ values.astype("float64")
+        if not np.allclose(output, expected, rtol=1e-3, atol=1e-3):
+            _blame(
+                output,
+                {
+                    f"{name} is the sum of the valid values, not their average by the weights": (
+                        full.astype("float64") @ values
+                    ),
+                    f"{name} is the average of all values, not by the weights": np.broadcast_to(
+                        values.mean(axis=1, keepdims=True), shape
+                    ),
+                    f"{name} is an average by weights without a mask": _softmax(scores) @ values,
+                },
+                f"{name} is not the average of the values by the weights: at "
+                f"{_first(~np.isclose(output, expected, 1e-3, 1e-3))} it differs",
+            )
+
+
+@_check
+def additive_scores(function, d2l):
+    """Check chapter 03's additive scores."""
+    rng = np.random.default_rng(4)
+    cases = [
+        ("two sentences", 2, 3, 4, 5, 6, 7),
+        ("sizes that are all alike", 3, 3, 3, 3, 3, 3),
+        ("a single key", 1, 1, 1, 2, 4, 3),
+        ("many pairs", 2, 30, 40, 8, 6, 16),
+    ]
+    for what, batch, num_queries, num_keys, query_size, key_size, hiddens in cases:
+        queries, keys, W_q, W_k, w_v = (
+            rng.normal(size=shape).astype("float32")
+            for shape in [
+                (batch, num_queries, query_size),
+                (batch, num_keys, key_size),
+                (query_size, hiddens),
+                (key_size, hiddens),
+                (hiddens,),
+            ]
+        )
+        inputs = _Inputs(d2l, queries=queries, keys=keys, W_q=W_q, W_k=W_k, w_v=w_v)
+        result = _call(function, f"for {what}", *inputs)
+        inputs.demand_unchanged()
+        name = f"the scores ({what})"
+        shape = (batch, num_queries, num_keys)
+        found = _numpy(result, d2l, name)
+        turned = (batch, num_keys, num_queries)
+        _demand(
+            found.shape == shape or found.shape != turned,
+            f"{name} have the shape {found.shape}: queries come before keys",
+        )
+        _demand(
+            found.shape != (*shape, 1),
+            f"{name} have the shape {found.shape}: the last axis, of size 1, should go",
+        )
+        _demand(
+            found.shape != (*shape, hiddens),
+            f"{name} have the shape {found.shape}: the hidden units are not summed up, each "
+            "times its number in w_v",
+        )
+        scores = _numbers(result, d2l, name, shape, "(batch, queries, keys)")
+        q = (queries.astype("float64") @ W_q)[:, :, None]
+        k = (keys.astype("float64") @ W_k)[:, None]
+        expected = np.tanh(q + k) @ w_v
+        if _close(scores, expected):
+            continue
+        mistakes = {
+            "the tanh is missing": (q + k) @ w_v,
+            "tanh is taken of the score, and not of the hidden units": np.tanh((q + k) @ w_v),
+            "tanh is taken of query and key each, and not of their sum": (np.tanh(q) + np.tanh(k))
+            @ w_v,
+            "the keys play no part": np.broadcast_to(np.tanh(q) @ w_v, shape),
+            "the queries play no part": np.broadcast_to(np.tanh(k) @ w_v, shape),
+            "query and key are multiplied where they should be added": np.tanh(q * k) @ w_v,
+            "the hidden units are summed up without w_v": np.tanh(q + k).sum(axis=-1),
+            "the hidden units are averaged, w_v should sum them": np.tanh(q + k) @ w_v / hiddens,
+            "a sigmoid stands in the place of tanh": (1 / (1 + np.exp(-q - k))) @ w_v,
+            "these are the weights: a softmax is too much": _softmax(expected),
+        }
+        if num_queries == num_keys:
+            mistakes["queries come before keys, the two axes are swapped"] = expected.swapaxes(
+                1, 2
+            )
+            if query_size == key_size:
+                other_q = (queries.astype("float64") @ W_k)[:, :, None]
+                other_k = (keys.astype("float64") @ W_q)[:, None]
+                mistakes["W_q belongs to the queries and W_k to the keys"] = (
+                    np.tanh(other_q + other_k) @ w_v
+                )
+        if query_size == hiddens == key_size:
+            turned_q = (queries.astype("float64") @ W_q.T)[:, :, None]
+            turned_k = (keys.astype("float64") @ W_k.T)[:, None]
+            mistakes["W_q and W_k are turned"] = np.tanh(turned_q + turned_k) @ w_v
+        b, i, j = _first(~np.isclose(scores, expected, TOLERANCE, TOLERANCE))
+        _blame(
+            scores,
+            {f"{name}: {problem}": wrong for problem, wrong in mistakes.items()},
+            f"{name}: query {i} and key {j} of sentence {b} have {scores[b, i, j]:.4g}; "
+            f"expected {expected[b, i, j]:.4g}",
+        )
+
+
+@_check
+def sentence_loss(function, d2l):
+    """Check chapter 04's loss of each sentence."""
+    rng = np.random.default_rng(5)
+
+    def case(lengths, steps, words, scale=2.0):
+        logits = rng.normal(0, scale, (len(lengths), steps, words)).astype("float32")
+        labels = rng.integers(words, size=(len(lengths), steps)).astype("int32")
+        return logits, labels, np.array(lengths, "int32")
+
+    wild = case([2, 3, 1], 5, 6)
+    for row, length in enumerate(wild[2]):
+        wild[0][row, length:] = 1e6 * rng.normal(size=(5 - length, 6))
+    cases = [
+        ("sentences without padding", *case([5, 5, 5], 5, 6)),
+        ("sentences of several lengths", *case([5, 2, 1], 5, 6)),
+        ("a single token", *case([1], 1, 3)),
+        ("an empty sentence", *case([3, 0, 2], 5, 6)),
+        ("large numbers behind the end", *wild),
+        ("a long sentence", *case([1, 200], 200, 9)),
+        ("logits of 10,000", *case([3, 5, 4], 5, 6, 1e4)),
+    ]
+    for what, logits, labels, lengths in cases:
+        inputs = _Inputs(d2l, logits=logits, labels=labels, valid_lens=lengths)
+        result = _call(function, f"for {what}", *inputs)
+        inputs.demand_unchanged()
+        name = f"the losses ({what})"
+        found = _numpy(result, d2l, name)
+        _demand(
+            found.shape != () or found.shape == lengths.shape,
+            f"{name}: a single number is given back; expected one for each sentence",
+        )
+        _demand(
+            found.shape != labels.shape or found.shape == lengths.shape,
+            f"{name}: there is one for each token, {found.shape}; expected one for each sentence",
+        )
+        losses = _numbers(result, d2l, name, lengths.shape, "(batch,)")
+        steps = labels.shape[1]
+        real = np.arange(steps) < lengths[:, None]
+        wide = logits.astype("float64")
+        peak = wide.max(axis=-1, keepdims=True)
+        log_probs = wide - peak - np.log(np.exp(wide - peak).sum(axis=-1, keepdims=True))
+        tokens = -np.take_along_axis(log_probs, labels[..., None], -1)[..., 0]
+        totals = np.where(real, tokens, 0.0).sum(axis=1)
+        expected = totals / np.maximum(lengths, 1)
+        if _close(losses, expected):
+            continue
+        if not np.isfinite(losses).all():
+            row = _first(~np.isfinite(losses))[0]
+            value = losses[row]
+            _demand(
+                lengths[row] > 0,
+                f"{name}: sentence {row} has no tokens, and its loss is {value} instead of 0",
+            )
+            if "behind" in what:
+                raise Complaint(f"{name}: what stands behind the end of sentence {row} matters")
+            raise Complaint(
+                f"{name}: sentence {row} has the loss {value}; the logarithm of a softmax that "
+                "is 0 is not finite, take a log-softmax"
+            )
+        picked = np.take_along_axis(wide, labels[..., None], -1)[..., 0]
+        flat = np.where(real, tokens, 0.0)
+        mistakes = {
+            "the padding is not masked, the mean is over all steps": tokens.mean(axis=1),
+            "they are divided by the number of all steps, not of real tokens": (flat.mean(axis=1)),
+            "they are sums over the tokens; expected means": totals,
+            "the padding is summed up with the real tokens": (
+                tokens.sum(axis=1) / np.maximum(lengths, 1)
+            ),
+            "they have the wrong sign": -expected,
+            "every sentence has the mean of the whole batch": np.full(
+                len(lengths), totals.sum() / max(lengths.sum(), 1)
+            ),
+            "they are divided by the tokens of the whole batch": totals / max(lengths.sum(), 1),
+            "they are the logits of the labels; a log-softmax is missing": (
+                -np.where(real, picked, 0.0).sum(axis=1) / np.maximum(lengths, 1)
+            ),
+            "the last token of each sentence is left out": (
+                np.where(np.arange(steps) < lengths[:, None] - 1, tokens, 0.0).sum(axis=1)
+                / np.maximum(lengths - 1, 1)
+            ),
+            "one token too many counts": (
+                np.where(np.arange(steps) <= lengths[:, None], tokens, 0.0).sum(axis=1)
+                / np.maximum(lengths, 1)
+            ),
+            "they are in bits; expected nats": expected / np.log(2),
+        }
+        row = _first(~np.isclose(losses, expected, TOLERANCE, TOLERANCE))[0]
+        _blame(
+            losses,
+            {f"{name}: {problem}": wrong for problem, wrong in mistakes.items()},
+            f"{name}: sentence {row}, {lengths[row]} of {steps} steps, has {losses[row]:.4g}; "
+            f"expected {expected[row]:.4g}",
+        )
+
+
+@_check
+def attention_step(function, d2l):
+    """Check chapter 05's step of the decoder."""
+    rng = np.random.default_rng(6)
+    cases = [
+        ("two sentences", 2, 5, 4, 6, 3, [3, 5]),
+        ("padding on the left", 2, 5, 4, 6, 3, None),
+        ("a single token", 1, 1, 3, 3, 3, [1]),
+        ("as many sentences as steps", 4, 4, 4, 4, 4, [1, 2, 3, 4]),
+        ("a long sentence", 3, 80, 8, 16, 8, [80, 1, 40]),
+    ]
+    for what, batch, steps, num_hiddens, size, embed_size, lengths in cases:
+        if lengths is None:
+            mask = np.arange(steps) >= np.array([1, 2])[:, None]
+        else:
+            mask = np.arange(steps) < np.array(lengths)[:, None]
+        hidden = rng.normal(size=(batch, num_hiddens)).astype("float32")
+        embedded = rng.normal(size=(batch, embed_size)).astype("float32")
+        memory = rng.normal(size=(batch, steps, size)).astype("float32")
+        memory[~mask] *= 50
+        W_score = rng.normal(0, 0.3, (num_hiddens, size)).astype("float32")
+        W_x = rng.normal(size=(size + embed_size, num_hiddens)).astype("float32") / 2
+        W_h = rng.normal(size=(num_hiddens, num_hiddens)).astype("float32") / 2
+        asked = []
+
+        def score(queries, keys, W=W_score, asked=asked):
+            queries, keys = _numpy(queries, d2l, "queries"), _numpy(keys, d2l, "keys")
+            sizes = W.shape
+            fits = queries.ndim == 3 and queries.shape[1:] == (1, sizes[0])
+            _demand(
+                fits,
+                f"score is called with queries {queries.shape}; expected (batch, 1, num_hiddens) "
+                f"with num_hiddens = {sizes[0]}",
+            )
+            fits = keys.ndim == 3 and keys.shape[::2] == (len(queries), sizes[1])
+            _demand(
+                fits,
+                f"score is called with keys {keys.shape}; expected (batch, steps, size) with "
+                f"size = {sizes[1]}",
+            )
+            asked.append(queries)
+            return d2l.from_numpy((queries @ W @ keys.swapaxes(1, 2)).astype("float32"))
+
+        def gru(x, hidden, W_x=W_x, W_h=W_h):
+            x, hidden = _numpy(x, d2l, "x"), _numpy(hidden, d2l, "hidden")
+            fits = x.ndim == 2 and x.shape[1] == len(W_x)
+            _demand(
+                fits,
+                f"gru is called with x {x.shape}; expected (batch, size + embed_size) with "
+                f"size + embed_size = {len(W_x)}",
+            )
+            fits = hidden.shape == (len(x), len(W_h))
+            _demand(
+                fits,
+                f"gru is called with a state {hidden.shape}; expected (batch, num_hiddens) = "
+                f"{(len(x), len(W_h))}",
+            )
+            return d2l.from_numpy(np.tanh(x @ W_x + hidden @ W_h).astype("float32"))
+
+        inputs = _Inputs(d2l, hidden=hidden, embedded=embedded, memory=memory, mask=mask)
+        result = _call(function, f"for {what}", *inputs, score, gru)
+        inputs.demand_unchanged()
+        new_hidden, weights = _pair(result, "new state", "weights")
+        name = f"the weights ({what})"
+        weights = _numbers(weights, d2l, name, mask.shape, "(batch, steps)")
+        name = f"the new state ({what})"
+        new_hidden = _numbers(new_hidden, d2l, name, hidden.shape, "(batch, num_hiddens)")
+        _judge_step(
+            what, new_hidden, weights, (hidden, embedded, memory, mask), (W_score, W_x, W_h), asked
+        )
+
+
+def _judge_step(what, new_hidden, weights, inputs, matrices, asked):
+    """Compare one step of the decoder with NumPy.
+
+    Args:
+        what: the case in words.
+        new_hidden, weights: the student's result.
+        inputs: hidden, embedded, memory and mask.
+        matrices: those of score, and of gru for its two inputs.
+        asked: list of the queries that score was called with.
+    """
+    hidden, embedded, memory, mask = (
+        array if array.dtype == bool else array.astype("float64") for array in inputs
+    )
+    W_score, W_x, W_h = (array.astype("float64") for array in matrices)
+
+    def attend(query, mask=mask):
+        scores = (query[:, None] @ W_score @ memory.swapaxes(1, 2))[:, 0]
+        return scores, _masked(scores, mask)
+
+    def advance(context, state, order=1):
+        x = np.concatenate((context, embedded)[::order], axis=-1)
+        return np.tanh(x @ W_x + state @ W_h)
+
+    def average(weights):
+        return (weights[:, None] @ memory)[:, 0]
+
+    scores, right = attend(hidden)
+    everything = np.ones_like(mask)
+    _demand(asked, f"score is never called ({what})")
+    if not _close(weights, right) or weights[~mask].any():
+        no_context = advance(average(right), hidden)
+        later = attend(no_context)[1]
+        idle = advance(np.zeros_like(memory[:, 0]), hidden)
+        newer = [later, attend(idle)[1]]
+        known = any(_close(query, hidden[:, None]) for query in asked)
+        last_is_new = len(asked) > 1 and not _close(asked[-1], hidden[:, None])
+        if not known and len(asked[0]) == len(hidden):
+            raise Complaint(
+                f"score is asked with another query than the state of the step before ({what})"
+            )
+        if last_is_new or any(_close(weights, wrong) for wrong in newer):
+            raise Complaint(
+                f"the weights ({what}) belong to the new state; the state of the step before asks"
+            )
+        _judge_weights(weights[:, None], scores[:, None], mask[:, None], f"the weights ({what})")
+    expected = advance(average(right), hidden)
+    if _close(new_hidden, expected):
+        return
+    name = f"the new state ({what})"
+    mistakes = {
+        "the state has not moved: gru's result should be given back": hidden,
+        "gru is handed the embedded token before the context": advance(average(right), hidden, -1),
+        "the context is the plain average of the real tokens, not that by the weights": advance(
+            average(mask / mask.sum(axis=1, keepdims=True)), hidden
+        ),
+        "the context is the average of all steps, padding included": advance(
+            memory.mean(axis=1), hidden
+        ),
+        "the context comes from weights without the mask": advance(
+            average(attend(hidden, everything)[1]), hidden
+        ),
+        "the context is an average by the scores; take the weights": advance(
+            average(np.where(mask, scores, 0.0)), hidden
+        ),
+        "the context is the memory at the token with the largest weight, not an average": advance(
+            memory[np.arange(len(memory)), right.argmax(axis=1)], hidden
+        ),
+        "the context plays no part": advance(np.zeros_like(memory[:, 0]), hidden),
+        "gru starts from 0 and not from the state of the step before": advance(
+            average(right), np.zeros_like(hidden)
+        ),
+        "gru is called twice": advance(average(right), expected),
+        "the last step of the memory stands in the place of the context": advance(
+            memory[:, -1], hidden
+        ),
+    }
+    row = _first(~np.isclose(new_hidden, expected, TOLERANCE, TOLERANCE))[0]
+    _blame(
+        new_hidden,
+        {f"{name}: {problem}": wrong for problem, wrong in mistakes.items()},
+        f"{name}: that of sentence {row} is not what gru makes of context and embedded token, "
+        "side by side, and the state of the step before",
+    )
+
+
+def _sentences(result, batch_size):
+    """Take the result of a search as lists of ints.
+
+    Args:
+        result: the student's.
+        batch_size: number of sentences that it should hold.
+    """
+    _demand(result is not None, "nothing (None) is given back; is there a return?")
+    try:
+        found = [list(sentence) for sentence in result]
+    except TypeError:
+        raise Complaint(
+            f"the result should be a list with a list of token ids for each sentence, not "
+            f"{result!r:.60}"
+        ) from None
+    _demand(len(found) == batch_size, f"there are {len(found)} sentences; expected {batch_size}")
+    return [_tokens(sentence) for sentence in found]
+
+
+def _tokens(sentence):
+    """Take a sentence as a list of ints."""
+    try:
+        found = [token.item() if hasattr(token, "item") else token for token in sentence]
+        ids = [int(token) for token in found]
+        whole = all(token == number for token, number in zip(found, ids))
+    except (TypeError, ValueError):
+        whole = False
+    _demand(whole, f"a sentence should be a list of token ids, not {sentence!r:.60}")
+    return ids
+
+
+class _Script:
+    """A decoder that says given sentences, and notices how it is asked.
+
+    Args:
+        sentences: list of lists of token ids, without eos.
+        bos, eos: ids of the two special tokens.
+        num_words: size of the vocabulary.
+        max_steps: how many steps the search is allowed.
+        seed: of all other numbers.
+        d2l: the framework's library.
+    """
+
+    def __init__(self, sentences, bos, eos, num_words, max_steps, seed, d2l):
+        self.sentences, self.bos, self.eos = sentences, bos, eos
+        self.num_words, self.max_steps, self.d2l = num_words, max_steps, d2l
+        self.rng = np.random.default_rng(seed)
+        longest = max(len(sentence) + 1 for sentence in sentences)
+        self.needed = min(longest, max_steps)
+        self.words = [word for word in range(num_words) if word not in (bos, eos)]
+        # Behind <eos> a decoder is fluent: the same words again, and no second <eos> at once
+        self.said = [
+            [*sentence, eos, *self.rng.choice(self.words, 3 * longest + 10)]
+            for sentence in sentences
+        ]
+        self.calls = 0
+
+    def start(self):
+        """The first state."""
+        return ("state", self, 0)
+
+    def step(self, tokens, state):
+        """Feed one token to each sentence; complain if that is not what should be fed."""
+        number = self.calls
+        self.calls += 1
+        _demand(
+            isinstance(state, tuple) and len(state) == 3 and state[1] is self,
+            "step is called with something else than a state that it gave back",
+        )
+        _demand(
+            state[2] == number,
+            f"call {number + 1} of step gets the state before step {state[2] + 1}: hand on the "
+            "state that step gave back last",
+        )
+        tokens = _numpy(tokens, self.d2l, "tokens")
+        batch = len(self.sentences)
+        _demand(
+            tokens.shape == (batch,),
+            f"step is called with tokens of shape {tokens.shape}; expected (batch_size,) = "
+            f"{(batch,)}",
+        )
+        _demand(
+            number < self.max_steps,
+            f"step is called {number + 1} times, but max_steps is {self.max_steps}",
+        )
+        _demand(
+            number < self.needed,
+            f"step is called again though every sentence has ended after {self.needed} steps: "
+            "stop when all have said eos",
+        )
+        for row, token in enumerate(tokens.tolist()):
+            if number == 0:
+                _demand(token == self.bos, f"the first tokens fed are {tokens}; all should be bos")
+            elif number <= len(self.sentences[row]):
+                right = self.said[row][number - 1]
+                _demand(
+                    token == right,
+                    f"step {number + 1} feeds token {token} to sentence {row}, but the most "
+                    f"probable token was {right}",
+                )
+        logits = self.rng.normal(size=(batch, self.num_words))
+        for row in range(batch):
+            logits[row, self.said[row][number]] = logits[row].max() + 0.5
+        log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        return log_probs.astype("float32"), ("state", self, number + 1)
+
+
+@_check
+def greedy_search(function, d2l):
+    """Check chapter 06's greedy search."""
+    rng = np.random.default_rng(7)
+
+    def sentences(lengths, bos, eos, num_words):
+        words = [word for word in range(num_words) if word not in (bos, eos)]
+        drawn = [[int(word) for word in rng.choice(words, length)] for length in lengths]
+        for sentence in drawn:
+            if 0 in words and len(sentence) > 2:
+                sentence[1] = 0  # which is a word like any other
+        return drawn
+
+    cases = [
+        # what, lengths, bos, eos, words, max_steps
+        ("three sentences", [3, 6, 1], 2, 3, 9, 20),
+        ("a batch of 1", [4], 2, 3, 8, 20),
+        ("sentences of one length", [5, 5], 2, 3, 7, 20),
+        ("an empty sentence", [0, 2, 0], 2, 3, 7, 10),
+        ("other ids of bos and eos", [4, 2, 6], 5, 0, 6, 20),
+        ("a limit", [9, 2, 30], 2, 3, 9, 5),
+        ("a limit that a sentence just keeps", [4, 5, 3], 2, 3, 9, 5),
+        ("a limit of 1", [3, 0], 2, 3, 8, 1),
+        ("a long sentence", [3, 150], 2, 3, 50, 200),
+    ]
+    for seed, (what, lengths, bos, eos, num_words, max_steps) in enumerate(cases):
+        script = _Script(
+            sentences(lengths, bos, eos, num_words), bos, eos, num_words, max_steps, seed, d2l
+        )
+        result = _call(
+            function,
+            f"for {what}",
+            script.step,
+            script.start(),
+            len(lengths),
+            bos,
+            eos,
+            max_steps,
+        )
+        found = _sentences(result, len(lengths))
+        for row, (ours, theirs) in enumerate(zip(script.sentences, found)):
+            expected = ours[:max_steps]
+            if theirs == expected:
+                continue
+            name = f"sentence {row} ({what})"
+            raise Complaint(f"{name}: {_sentence_problem(theirs, expected, bos, eos, script)}")
+
+
+def _sentence_problem(found, expected, bos, eos, script):
+    """Say how a sentence differs from the one that a script says."""
+    if found[:1] == [bos]:
+        return "it begins with bos, which should not be in the list"
+    if found == [*expected, eos]:
+        return "it ends with eos, which should not be in the list"
+    if eos in found:
+        return f"it goes on behind eos: {len(found)} tokens instead of {len(expected)}"
+    if found == expected[: len(found)]:
+        stopped = min(len(sentence) for sentence in script.sentences)
+        if len(found) == stopped < len(expected):
+            return (
+                f"it stops after {len(found)} of {len(expected)} tokens, where another sentence "
+                "has ended"
+            )
+        return f"it stops after {len(found)} tokens; expected {len(expected)}"
+    if expected == found[: len(expected)]:
+        return f"it has {len(found)} tokens, but it ended after {len(expected)}"
+    if [token for token in found if token in expected] == found:
+        return f"tokens are missing: {len(found)} instead of {len(expected)}"
+    return f"the tokens are {found[:8]}; expected {expected[:8]}"
+
+
+class _Language:
+    """A model of sentences for a beam search: the next token depends on all before.
+
+    Args:
+        seed: of its probabilities.
+        num_words: size of the vocabulary.
+        bos, eos: ids of the two special tokens.
+        ending: what is added to the logit of eos; the larger, the shorter the sentences.
+        d2l: the framework's library.
+    """
+
+    def __init__(self, seed, num_words, bos, eos, ending, d2l):
+        self.seed, self.num_words, self.bos, self.eos = seed, num_words, bos, eos
+        self.ending, self.d2l = ending, d2l
+        self.calls, self.limit = 0, np.inf
+        self.log_probs = functools.lru_cache(None)(self._log_probs)
+
+    def _log_probs(self, tokens):
+        rng = np.random.default_rng([self.seed, *tokens])
+        logits = rng.normal(0, 1.5, self.num_words)
+        logits[self.eos] += self.ending
+        logits[self.bos] -= 20
+        return logits - np.log(np.exp(logits).sum())
+
+    def step(self, token, state):
+        """Feed one token to one beginning, as the student's search does."""
+        self.calls += 1
+        _demand(
+            self.calls <= self.limit,
+            f"step is called {self.calls} times, which is far too often: does the search end?",
+        )
+        _demand(
+            isinstance(state, tuple) and state[:1] == ("state",),
+            "step is called with something else than a state that it gave back",
+        )
+        token = _numpy(token, self.d2l, "token")
+        _demand(
+            token.shape == (), f"step is called with an array {token.shape}; expected one token"
+        )
+        token = int(token)
+        if len(state) == 1:
+            _demand(token == self.bos, f"the first token fed is {token}; expected bos")
+        _demand(0 <= token < self.num_words, f"step is called with {token}, which is no token id")
+        state = (*state, token)
+        return self.log_probs(state[1:]).copy(), state
+
+
+SEARCH_MISTAKES = {
+    "greedy": "that is what greedy search finds; a beam keeps several beginnings",
+    "worst": "the worst beginnings are kept; sort the other way",
+    "sum": "the sums of the log-probabilities are compared; divide them by the number of tokens",
+    "sum, then mean": "beginnings are compared by their sums; compare their means at each step",
+    "returns sum": "the score is the sum of the log-probabilities, not their mean",
+    "returns probability": "the score is a probability; expected the mean log-probability",
+    "no eos": "eos does not count as a token when the mean is taken, but it should",
+    "bos": "bos counts as a token when the mean is taken, but it should not",
+    "goes on": "beginnings that have ended are extended; they should stay as they are",
+    "drops": "beginnings that have ended leave the beam; they should keep their place in it",
+    "first": "the search is over when all that are kept have ended, not when the first has",
+    "late": "the search goes on for a step beyond max_steps",
+    "early": "the search ends a step before max_steps",
+}
+
+
+def _search(language, beam_size, max_steps, mistake=""):
+    """Search as the exercise describes it, or with one of SEARCH_MISTAKES."""
+    eos = language.eos
+
+    def score(beginning):
+        tokens, total = beginning
+        if mistake.startswith("sum"):
+            return total
+        if mistake == "no eos":
+            return total / max(len(tokens) - (tokens[-1] == eos), 1)
+        return total / (len(tokens) + (mistake == "bos"))
+
+    beginnings, ended = [((), 0.0)], []
+    for _ in range(max_steps + (mistake == "late") - (mistake == "early")):
+        extended = []
+        for tokens, total in beginnings:
+            if tokens and tokens[-1] == eos and mistake != "goes on":
+                extended.append((tokens, total))
+                continue
+            log_probs = language.log_probs((language.bos, *tokens))
+            extended += [((*tokens, t), total + p) for t, p in enumerate(log_probs.tolist())]
+        extended.sort(key=score, reverse=mistake != "worst")
+        beginnings = extended[: 1 if mistake == "greedy" else beam_size]
+        over = [tokens[-1] == eos for tokens, _ in beginnings]
+        if mistake == "first" and any(over):
+            beginnings = [b for b in beginnings if b[0][-1] == eos]
+            break
+        if mistake == "drops":
+            ended += [b for b in beginnings if b[0][-1] == eos]
+            beginnings = [b for b in beginnings if b[0][-1] != eos]
+        if all(over):
+            break
+    found = [b for b in [*beginnings, *ended] if b[0]]
+    if not found:  # after no step at all
+        return [], 0.0
+    best = (min if mistake == "worst" else max)(found, key=score)
+    tokens = [token for token in best[0] if token != eos]
+    mean = best[1] / len(best[0])
+    final = {
+        "returns sum": best[1],
+        "returns probability": np.exp(mean),
+        "sum, then mean": mean,
+    }.get(mistake, score(best))
+    return tokens, final
+
+
+@_check
+def beam_decode(function, d2l):
+    """Check chapter 06's beam search for one sentence."""
+    cases = [
+        # what, words, bos, eos, weight of eos, beam_size, max_steps
+        *[(f"a beam of {size}", 7, 2, 3, 0.5, size, 12) for size in (1, 2, 3, 4) for _ in "1234"],
+        *[("other ids of bos and eos", 6, 4, 0, 0.5, 3, 10) for _ in "12"],
+        *[("sentences that end early", 6, 2, 3, 4, 3, 10) for _ in "12"],
+        *[("a limit", 6, 2, 3, -2, 2, 4) for _ in "12"],
+        ("a limit of 1", 6, 2, 3, 0, 2, 1),
+        ("a beam wider than the vocabulary", 4, 0, 1, 0, 6, 4),
+        ("a long sentence", 12, 2, 3, -1.5, 2, 40),
+    ]
+    problems, explained = [], dict.fromkeys(SEARCH_MISTAKES, True)
+    for seed, (what, num_words, bos, eos, ending, beam_size, max_steps) in enumerate(cases):
+        language = _Language(seed, num_words, bos, eos, ending, d2l)
+        language.limit = 2 * beam_size * max_steps + 10
+        result = _call(
+            function, f"for {what}", language.step, ("state",), bos, eos, beam_size, max_steps
+        )
+        tokens, score = _pair(result, "token ids", "score")
+        tokens = _tokens(tokens)
+        score = float(_numbers(score, d2l, "the score", (), "a number,"))
+
+        def is_that_of(mistake, found=(tokens, score), search=(language, beam_size, max_steps)):
+            tokens, score = _search(*search, mistake)
+            return found[0] == tokens and abs(found[1] - score) < TOLERANCE
+
+        expected, best = _search(language, beam_size, max_steps)
+        if not is_that_of(""):
+            if tokens[:1] == [bos]:
+                problem = f"the tokens ({what}) begin with bos, which should not be there"
+            elif tokens == [*expected, eos]:
+                problem = f"the tokens ({what}) end with eos; leave it out"
+            else:
+                problem = (
+                    f"{what}: found {tokens} with {score:.4g}; expected {expected} with {best:.4g}"
+                )
+            problems.append(problem)
+        # A mistake explains the answers if it explains all of them, the right ones, too
+        for mistake in SEARCH_MISTAKES:
+            explained[mistake] = explained[mistake] and is_that_of(mistake)
+    for mistake, explains in explained.items():
+        if problems and explains:
+            raise Complaint(f"{SEARCH_MISTAKES[mistake]} ({problems[0]})")
+    if problems:
+        raise Complaint(problems[0])
+
+
+@_check
+def alignment_error(function, d2l):
+    """Check chapter 07's alignment error rate."""
+    rng = np.random.default_rng(8)
+
+    def case(num_targets, num_sources, share_right, num_possible):
+        weights = rng.dirichlet(np.full(num_sources, 0.5), num_targets)
+        best = weights.argmax(axis=1)
+        every = [(s, t) for s in range(num_sources) for t in range(num_targets)]
+        sure = [(int(s), t) for t, s in enumerate(best) if rng.random() < share_right]
+        others = [link for link in every if link not in sure]
+        picked = rng.permutation(len(others))
+        extra = [others[i] for i in picked[: max(1, num_targets // 3)]]
+        possible = [others[i] for i in picked[len(extra) : len(extra) + num_possible]]
+        # Some of the links found are possible ones
+        found = [(int(s), t) for t, s in enumerate(best)]
+        possible += [
+            link for link in found if link not in sure + extra + possible and rng.random() < 0.7
+        ]
+        return weights, sure + extra, possible
+
+    cases = [
+        ("sure links only", *case(4, 6, 0.6, 0)[:2], []),
+        ("sure and possible links", *case(6, 5, 0.5, 6)),
+        ("as many source as target tokens", *case(5, 5, 0.4, 5)),
+        ("a long sentence", *case(40, 50, 0.5, 60)),
+        ("a single token", np.ones((1, 1)), [(0, 0)], []),
+        ("nothing found", np.eye(3)[::-1].copy(), [(0, 0), (2, 2)], []),
+        ("no sure link", np.eye(3), [], [(0, 0), (1, 2)]),
+    ]
+    weights, sure, possible = case(7, 6, 0.6, 4)
+    cases.append(("sure links that stand among the possible ones", weights, sure, sure + possible))
+    for what, weights, sure, possible in cases:
+        given = weights.copy(), list(sure), list(possible)
+        result = _call(function, f"for {what}", *given)
+        same = np.array_equal(given[0], weights) and given[1:] == (sure, possible)
+        _demand(same, "the function changes its inputs; work on copies")
+        name = f"the rate ({what})"
+        rate = float(_numbers(result, d2l, name, (), "a single number,"))
+
+        def error(found, sure=sure, possible=possible):
+            found, sure = set(found), set(sure)
+            allowed = sure | set(possible)
+            agreed = len(found & sure) + len(found & allowed)
+            return 1 - agreed / max(len(found) + len(sure), 1)
+
+        best = [(int(s), t) for t, s in enumerate(weights.argmax(axis=1))]
+        expected = error(best)
+        if abs(rate - expected) < TOLERANCE:
+            continue
+        found, wanted = set(best), set(sure)
+        other = set(possible)
+        rates = {
+            "the possible links are left out": error(best, sure, []),
+            "sure links are possible ones, too, and should count twice": 1
+            - (len(found & wanted) + len(found & (other - wanted))) / (len(found) + len(wanted)),
+            "the possible links are counted as if they were sure": error(best, sure + possible),
+            "the possible links should not be counted below the line": 1
+            - (len(found & wanted) + len(found & (wanted | other)))
+            / (len(found) + len(wanted | other)),
+            "1 minus is missing; this is a rate of success": 1 - expected,
+            "a link is (source, target), here it is turned": error([(t, s) for s, t in best]),
+            "each source token is linked, but it is the target tokens that look": error(
+                enumerate(weights.argmax(axis=0).tolist())
+            ),
+            "the links found are those with the smallest weight": error(
+                [(int(s), t) for t, s in enumerate(weights.argmin(axis=1))]
+            ),
+            "the sure links are missing below the line": 1
+            - (len(found & wanted) + len(found & (wanted | other))) / max(len(found), 1),
+            "the links found are missing below the line": 1
+            - (len(found & wanted) + len(found & (wanted | other))) / max(len(wanted), 1),
+            "only the sure links count above the line, each should count twice": 1
+            - len(found & wanted) / (len(found) + len(wanted)),
+        }
+        turned = {(t, int(s)) for t, s in enumerate(weights.argmax(axis=0))}
+        rates["the largest weight is taken over the wrong axis"] = error(turned)
+        _blame(
+            rate,
+            {f"{name}: {problem}": wrong for problem, wrong in rates.items()},
+            f"{name} is {rate:.4g}; expected {expected:.4g}",
+        )
