@@ -35,6 +35,7 @@ from classroom import damage
 from classroom.sandbox import PROCESSES, SCRATCH, KernelManager, Sandbox, SandboxError, make_room
 
 REMEMBER, RESTORE = "%classroom remember", "%classroom restore"  # see classroom.kernel
+OTHERS = shutil.ignore_patterns("*.ipynb", "timestamp.txt", "submission_secret.txt")
 START = 120  # seconds that a kernel, or the import of a framework, may take at the least
 MOST_OUTPUT = 2_000_000  # characters kept of one cell
 OWN_MEMORY = 3 * 2**30  # bytes, for this process
@@ -61,7 +62,7 @@ class Execute(preprocessors.Execute):
         room = self.job.folder / f"k{self.rooms}"
         files = self.job.folder / f"files{self.rooms}"
         source = self.resources["metadata"]["path"]
-        shutil.copytree(source, files, ignore=shutil.ignore_patterns("*.ipynb", "timestamp.txt"))
+        shutil.copytree(source, files, ignore=OTHERS)
         for path in (files, *files.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         make_room(room, self.job.sandbox)
@@ -243,7 +244,9 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.execute, self.top = execute, psutil.Process(pid)
         self.room = execute.km.room
-        self.most = execute.job.sandbox.memory + 2**30  # what a process maps from files comes on top
+        self.most = (
+            execute.job.sandbox.memory + 2**30
+        )  # what a process maps from files comes on top
         self.start()
 
     def run(self):
@@ -405,9 +408,7 @@ def autograde(order):
     app.initialize(["--log-level=WARN"], root=str(course))
     app.coursedir.root = str(course)
     release = Path(app.coursedir.format_path(app.coursedir.release_directory, ".", assignment))
-    submitted = app.coursedir.format_path(
-        app.coursedir.submitted_directory, student, assignment
-    )
+    submitted = app.coursedir.format_path(app.coursedir.submitted_directory, student, assignment)
     app.coursedir.submitted_directory = str(folder / "submitted")
     app.coursedir.autograded_directory = str(folder / "autograded")
     app.coursedir.assignment_id = assignment

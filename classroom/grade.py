@@ -120,7 +120,7 @@ class Course:
             return f"{score:g}", f"{maximum:g}"
 
     def keep(self, student, before):
-        """Without a new grade: puts the earlier ones back, or leaves it to the teacher to grade."""
+        """Puts the earlier grades back; where there are none, the teacher is asked to grade."""
         with self.gradebook() as book:
             book.update_or_create_student(student)
             submission = book.update_or_create_submission(self.assignment, student)

@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ASSIGNMENT = "01_small"
 
-CHECKS = '''
+CHECKS = """
 import numpy
 import numpy.testing
 
@@ -25,7 +25,7 @@ def double(function):
 def mean(function):
     numpy.testing.assert_allclose(function([2, 4, 9]), 5)
     assert function([]) == 0, "the mean of nothing is 0"
-'''
+"""
 
 SOLUTIONS = {
     "double": "def double(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION",
@@ -71,7 +71,9 @@ def make(folder):
     source = folder / "source" / ASSIGNMENT
     source.mkdir(parents=True)
     nbformat.write(source_notebook(), source / f"{ASSIGNMENT}.ipynb")
-    (folder / "nbgrader_config.py").write_text('c = get_config()\nc.CourseDirectory.course_id = "x"\n')
+    (folder / "nbgrader_config.py").write_text(
+        'c = get_config()\nc.CourseDirectory.course_id = "x"\n'
+    )
     (folder / "checks.py").write_text(CHECKS)
     nbgrader_command(folder, "generate_assignment", ASSIGNMENT)
 
@@ -92,9 +94,9 @@ def nbgrader_command(folder, *arguments):
 def grade(folder, *arguments):
     """Runs the class run; gives (status, what it printed)."""
     root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-m", "classroom", "grade", ASSIGNMENT, "--course", str(folder)]
     ran = subprocess.run(
-        [sys.executable, "-m", "classroom", "grade", ASSIGNMENT, "--course", str(folder)]
-        + ["--checks", str(folder / "checks.py"), *arguments],
+        [*command, "--checks", str(folder / "checks.py"), *arguments],
         cwd=root,
         capture_output=True,
         text=True,

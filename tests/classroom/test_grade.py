@@ -1,6 +1,5 @@
 """The class run with the real nbgrader: one class that does its worst, then its grades."""
 
-import csv
 import json
 import shutil
 import socket
@@ -248,8 +247,9 @@ def test_everybody_loses_their_own_points_only(course):
     assert points_in_gradebook(folder) == {name: p or 0 for name, (p, _) in EXPECTED.items()}
     assert status == 1, "some were not graded"
     with Gradebook(f"sqlite:///{folder}/gradebook.db") as book:  # formgrader asks for these
-        waiting = {s.student.id for s in book.assignment_submissions(ASSIGNMENT)
-                   if s.needs_manual_grade}
+        waiting = {
+            s.student.id for s in book.assignment_submissions(ASSIGNMENT) if s.needs_manual_grade
+        }
     assert waiting == {name for name, (points, _) in EXPECTED.items() if points is None}
 
 
