@@ -305,6 +305,21 @@ def test_without_sandbox_it_says_so_and_grades(course):
     assert read_report(folder / f"report-{ASSIGNMENT}.csv")["deletes"].points == "10"
 
 
+def test_imports_that_fail_here_cost_nobody_points(course):
+    folder = course[0]
+    release = folder / "release" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    good = release.read_text()
+    release.write_text(good.replace("import numpy as np", "import a_missing_framework"))
+    try:
+        status, printed = grade(folder, "--student", "moves")
+    finally:
+        release.write_text(good)
+    assert status == 1
+    assert "the assignment's imports fail here: ModuleNotFoundError" in printed
+    assert "the earlier grade stands" in printed
+    assert points_in_gradebook(folder)["moves"] == 10
+
+
 def test_a_course_that_is_not_ready(course, tmp_path):
     with pytest.raises(GradeError, match="there is no such folder"):
         Course(tmp_path / "none", ASSIGNMENT)
