@@ -1,7 +1,7 @@
 """Hands in answers to the exercises and has the real nbgrader grade them, in the class run.
 
 An assignment made for this holds the exercises of all chapters, so that one kernel grades an
-answer to each. A student hands in one kind of answer to all: the solutions, nothing, or everybody's
+answer to each. A student hands in one kind of answer to all: the solutions, nothing, or each one's
 n-th right or wrong variant. `make grading` hands in all variants in all frameworks and writes what
 came of it into docs/grading.md; tests/classroom/test_with_nbgrader.py hands in some of them.
 """
