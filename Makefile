@@ -92,7 +92,7 @@ test: lint check test-code test-notebooks ## run all tests
 # --- For authors ----------------------------------------------------------------------------------
 
 .PHONY: install build notebooks check lint test-code test-notebooks figures check-versions clean
-.PHONY: mutants parity models decoders bench bench-scaling assignments
+.PHONY: mutants parity models grading decoders bench bench-scaling assignments
 install: $(READ) $(WRITE) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -129,6 +129,9 @@ models: $(STAMPS)/project $(STAMPS)/jax $(STAMPS)/pytorch ## train the models th
 	@for framework in jax pytorch; do \
 	    $(PY) -m d2l_ext train --framework $$framework --embed-size 32 --num-hiddens 64 \
 	        --epochs 6 --out d2l_ext/pretrained/$$framework.safetensors; done
+
+grading: $(READ) $(WRITE) ## grade all answers of the tests with nbgrader and write docs/grading.md's table
+	$(PY) -m tests.classroom.with_nbgrader $(FRAMEWORK)
 
 decoders: $(READ) ## train all decoders of chapter 07 and write its tables
 	@for framework in $(FRAMEWORKS); do $(PY) -m benchmarks.decoders $$framework; done
