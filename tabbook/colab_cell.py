@@ -20,7 +20,7 @@ ALONE += ["mxnet==1.9.1"]
 
 # MXNet's usual wheel knows no GPU. This tries its build for CUDA 11 instead: it
 # fetches 2.3 GB, and nobody has seen it run on Colab's GPUs yet.
-TRY_CUDA = False  # @param {type: "boolean"}
+TRY_CUDA = False  # @param {type:"boolean"}
 CUDA = [
     "nvidia-cublas-cu11==11.11.3.6",
     "nvidia-cuda-nvrtc-cu11==11.8.89",
