@@ -70,7 +70,8 @@ def install(*what):
 
 def install_missing(before):
     """Install what is not among the packages `before`; change none of them."""
-    if "d2l-ext" not in before:
+    lacking = [what for what in LIBRARY if re.match(r"[\w-]+", what)[0] not in before]
+    if lacking:
         # A version that pip cannot read is of the system's own: not for us.
         readable = r"(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.(post|dev)\d+)*(\+[\w.-]+)?"
         with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +83,7 @@ def install_missing(before):
                     if re.fullmatch(readable, version or "")
                 )
             )
-            install("--constraint", str(constraints), *LIBRARY)
+            install("--constraint", str(constraints), *lacking)
     for package in ALONE:
         if package.partition("==")[0] not in before:
             install("--no-deps", package)

@@ -376,6 +376,10 @@ def test_mxnet_comes_without_its_dependencies(without_pip):
     assert constrained[2].startswith("d2l-ext[book] @ file:")
     assert constrained[3:] == ["graphviz", "setuptools<80"]
     assert alone == [["--no-deps", "d2l==1.0.3"], ["--no-deps", "mxnet==1.9.1"]]
+    for name in ("d2l_ext", "d2l", "mxnet"):  # as another framework's notebook leaves them
+        without_pip.put(name, "0.1.0")
+    assert without_pip.run("mxnet").returncode == 0
+    assert [call[2:] for call in asked(without_pip)[3:]] == [["graphviz", "setuptools<80"]]
 
 
 def test_mxnet_for_cuda_goes_into_a_folder_of_its_own(without_pip):
