@@ -92,7 +92,7 @@ test: lint check test-code test-notebooks ## run all tests
 # --- For authors ----------------------------------------------------------------------------------
 
 .PHONY: install build notebooks check lint test-code test-notebooks figures check-versions clean
-.PHONY: mutants parity models grading decoders bench bench-scaling assignments
+.PHONY: mutants parity models grading decoders bench bench-scaling assignments colab colab-check
 install: $(READ) $(WRITE) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -101,6 +101,9 @@ build: $(WRITE) ## write the notebooks (not run) and the library from the chapte
 notebooks: build $(READ) ## build, and run the notebooks in place: what gets committed
 	$(PY) -m tabbook execute $(NARROW)
 	$(PY) tools/readme_picture.py
+
+colab: $(WRITE) ## write the notebooks for Google Colab (build does that too)
+	$(PY) -m tabbook colab $(NARROW)
 
 assignments: $(WRITE) ## write the exercises for nbgrader, into build/assignments
 	$(PY) -m tabbook assignments $(NARROW)
@@ -147,6 +150,9 @@ figures: $(STAMPS)/project ## draw the conceptual figures again (figures/*.py)
 
 check-versions: ## test on Python 3.12, 3.13 and as on Colab: 20 GB, half an hour or more
 	python3 tools/check_versions.py
+
+colab-check: $(STAMPS)/base ## run Colab's notebooks as Colab would: 15 GB, hours; docs/colab.md
+	$(PY) tools/colab_check.py $(NARROW)
 
 clean: ## remove what running and testing has left (not .venv)
 	rm -rf build .pytest_cache .ruff_cache .hypothesis *.egg-info

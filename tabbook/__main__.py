@@ -1,4 +1,4 @@
-"""The command line: `python -m tabbook build | execute | assignments | check | format | new`."""
+"""The command line: `python -m tabbook build | execute | colab | assignments | check | ...`."""
 
 import argparse
 import ast
@@ -40,6 +40,11 @@ def _parser() -> argparse.ArgumentParser:
         "build", parents=[narrow], help="split chapters into notebooks; collect #@save"
     )
     build.set_defaults(run=_build)
+
+    colab = commands.add_parser(
+        "colab", parents=[narrow], help="write the notebooks for Google Colab only"
+    )
+    colab.set_defaults(run=_colab)
 
     execute = commands.add_parser("execute", parents=[narrow], help="run notebooks")
     execute.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
@@ -89,6 +94,19 @@ def _build(project: Project, options: argparse.Namespace) -> int:
     for framework, text in modules.items():
         if write(project.library(framework), text):
             print(project.relative(project.library(framework)))
+    return _colab(project, options)
+
+
+def _colab(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import colab, source
+
+    for chapter in source.read_all(project, options.chapter):
+        for framework in options.framework or FRAMEWORKS:
+            if colab.derive(project, chapter, framework):
+                print(project.relative(project.colab(chapter.name, framework)))
+    readme = colab.readme(project)
+    if readme is not None and write(project.root / "README.md", readme):
+        print("README.md")
     return 0
 
 

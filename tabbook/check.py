@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import nbformat
 
-from tabbook import assignments, bibliography, collect, split, style
+from tabbook import assignments, bibliography, colab, collect, split, style
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 from tabbook.source import Chapter, read_all
 
@@ -29,6 +29,7 @@ def check(project: Project) -> list[str]:
         chapters = read_all(project)
         modules = collect.collect(project, chapters)
         entries = bibliography.read(project)
+        readme = colab.readme(project)
     except TabbookError as error:
         return error.problems
     problems = []
@@ -39,12 +40,20 @@ def check(project: Project) -> list[str]:
             problems.append(f"{name}: missing; {BUILD}")
         elif path.read_bytes() != text.encode():
             problems.append(f"{name}: not what the chapters save (edited by hand?); {BUILD}")
+    if readme is not None and (project.root / "README.md").read_text("utf-8") != readme:
+        problems.append(f"README.md: its links to Colab are not pyproject's; {BUILD}")
     expected = set()
     for chapter in chapters:
         problems += _check_source(project, chapter)
         for framework in FRAMEWORKS:
             expected.add(project.notebook(chapter.name, framework))
             problems += _check_notebook(project, chapter, framework)
+            path = project.colab(chapter.name, framework)
+            expected.add(path)
+            if not path.is_file():
+                problems.append(f"{project.relative(path)}: missing; {BUILD}")
+            elif path.read_text("utf-8") != colab.text(project, chapter, framework):
+                problems.append(f"{project.relative(path)}: not what the chapter gives; {BUILD}")
     for path in sorted(project.notebooks.rglob("*.ipynb")):
         if path not in expected and ".ipynb_checkpoints" not in path.parts:
             problems.append(f"{project.relative(path)}: no chapter gives this notebook; delete it")
@@ -102,7 +111,7 @@ def _check_notebook(project: Project, chapter: Chapter, framework: str) -> Itera
     if stored is None:
         yield f"{name}: not a notebook; {NOTEBOOKS}"
         return
-    expected = split.notebook(chapter, framework)
+    expected = split.readers(project, chapter, framework)
     if stored.metadata != expected.metadata:
         yield f"{name}: its metadata are not {chapter.name}'s in {framework}; {NOTEBOOKS}"
     if len(stored.cells) != len(expected.cells):

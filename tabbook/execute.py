@@ -127,7 +127,7 @@ def execute(
     unused = set(parameters or ())
     for chapter in chapters:
         for framework in frameworks:
-            notebook = split.notebook(chapter, framework)
+            notebook = split.readers(project, chapter, framework)
             unused -= inject(notebook, parameters or {})
             path = project.notebook(chapter.name, framework)
             if out is not None:

@@ -1,8 +1,11 @@
 """Where things lie in the repository, and how the tool writes files and reports problems."""
 
 import os
+import re
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 
@@ -26,6 +29,9 @@ FRAMEWORKS = {
 }
 
 
+COLAB = "https://colab.research.google.com/github/"
+
+
 class TabbookError(Exception):
     """Something that an author has to mend: one message for each problem.
 
@@ -36,6 +42,44 @@ class TabbookError(Exception):
     def __init__(self, problems: str | Iterable[str]):
         self.problems = [problems] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the repository lies on GitHub; each method gives the address of one of its files.
+
+    Args:
+        owner_and_name: such as `d2l-ext/d2l-ext`.
+        branch: such as `main`.
+    """
+
+    owner_and_name: str
+    branch: str
+
+    @property
+    def repository(self) -> str:
+        """The repository's own address."""
+        return f"https://github.com/{self.owner_and_name}"
+
+    @property
+    def archive(self) -> str:
+        """A zip file of the whole branch, which pip can install."""
+        return f"{self.repository}/archive/refs/heads/{self.branch}.zip"
+
+    def page(self, path: str) -> str:
+        """GitHub's page of a file or folder."""
+        return f"{self.repository}/blob/{self.branch}/{path}"  # GitHub sends folders on to /tree/
+
+    def raw(self, path: str) -> str:
+        """A file itself, as a picture in a page needs it."""
+        safe = "?sanitize=true" if path.endswith(".svg") else ""  # SVG as a picture, not as text
+        return (
+            f"https://raw.githubusercontent.com/{self.owner_and_name}/{self.branch}/{path}{safe}"
+        )
+
+    def colab(self, path: str) -> str:
+        """A notebook, opened in Colab."""
+        return f"{COLAB}{self.owner_and_name}/blob/{self.branch}/{path}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +100,29 @@ class Project:
     def notebook(self, chapter: str, framework: str) -> Path:
         """The committed notebook of a chapter in one framework."""
         return self.notebooks / framework / f"{chapter}.ipynb"
+
+    def colab(self, chapter: str, framework: str) -> Path:
+        """The variant for Google Colab of a chapter's notebook."""
+        return self.notebooks / "colab" / framework / f"{chapter}.ipynb"
+
+    @cached_property
+    def home(self) -> Home:
+        """Where the repository lies on GitHub, from `[tool.tabbook]` in pyproject.toml.
+
+        Raises:
+            TabbookError: it does not say so.
+        """
+        path = self.root / "pyproject.toml"
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        settings = tomllib.loads(text).get("tool", {}).get("tabbook", {})
+        repository, branch = settings.get("repository", ""), settings.get("branch", "")
+        found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", str(repository))
+        if not found or not re.fullmatch(r"[\w./-]+", str(branch)):
+            raise TabbookError(
+                f"pyproject.toml: [tool.tabbook] has repository = '{repository}' and branch = "
+                f"'{branch}'; write an address as https://github.com/owner/name, and a branch"
+            )
+        return Home(found[1], branch)
 
     def library(self, framework: str) -> Path:
         """The generated library module of a framework."""

@@ -1,6 +1,7 @@
 """Splits a chapter into one notebook a framework."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -9,6 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tabbook.project import Project, write
 from tabbook.source import BEGIN, END, Cell, Chapter
 
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 LINK = re.compile(r'(\]\(|\bsrc="|\bhref=")([^)\s"]+)')
 CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$)", re.DOTALL)
 
@@ -40,6 +42,16 @@ def notebook(chapter: Chapter, framework: str) -> nbformat.NotebookNode:
     return new_notebook(cells=cells, metadata=metadata)
 
 
+def readers(project: Project, chapter: Chapter, framework: str) -> nbformat.NotebookNode:
+    """The notebook of a chapter in one framework as readers get it: under a badge, no outputs."""
+    new = notebook(chapter, framework)
+    address = project.home.colab(project.relative(project.colab(chapter.name, framework)))
+    badge = f"[![Open in Colab]({BADGE})]({address})"
+    # An id of its own, so that all other cells keep theirs, and their outputs
+    new.cells.insert(0, new_markdown_cell(badge, id="open-in-colab"))
+    return new
+
+
 def shown(cell: Cell) -> list[tuple[int, str]]:
     """The lines of a cell that its notebook shows, each with its number in the cell, from 1."""
     lines = enumerate(cell.text.split("\n"), start=1)
@@ -54,17 +66,29 @@ def relink(text: str) -> str:
     `05_x.md` becomes `05_x.ipynb`, the same framework's notebook; other relative links get `../`.
     """
 
-    def deeper(match: re.Match) -> str:
-        target = match[2]
-        if _is_outside(target):
-            return match[0]
+    def deeper(opening: str, target: str) -> str:
         path, mark, anchor = target.partition("#")
         if re.fullmatch(r"\d\d_\w+\.md", path):
-            return f"{match[1]}{path[:-3]}.ipynb{mark}{anchor}"
-        return f"{match[1]}../{target}"
+            return f"{path[:-3]}.ipynb{mark}{anchor}"
+        return f"../{target}"
+
+    return map_links(text, deeper)
+
+
+def map_links(text: str, change: Callable[[str, str], str]) -> str:
+    """Give every relative link of a Markdown text another target.
+
+    Args:
+        change: takes what opens the link, `](` or `src="` or `href="`, and its target; returns
+            the new target.
+    """
+
+    def changed(match: re.Match) -> str:
+        outside = _is_outside(match[2])
+        return match[0] if outside else match[1] + change(match[1], match[2])
 
     parts = CODE_OR_MATHS.split(text)
-    parts[::2] = [LINK.sub(deeper, part) for part in parts[::2]]
+    parts[::2] = [LINK.sub(changed, part) for part in parts[::2]]
     return "".join(parts)
 
 
@@ -109,6 +133,6 @@ def split(project: Project, chapter: Chapter, framework: str) -> bool:
         Whether the file changed.
     """
     path = project.notebook(chapter.name, framework)
-    new = notebook(chapter, framework)
+    new = readers(project, chapter, framework)
     keep_outputs(new, path)
     return write(path, nbformat.writes(new) + "\n")

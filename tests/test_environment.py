@@ -177,6 +177,23 @@ def test_commands_in_messages_name_files_that_exist():
             assert (ROOT / name).is_file(), command
 
 
+def test_colabs_first_cell_installs_the_same_versions():
+    """What stands in no extra of pyproject.toml, and so by name in the cell."""
+    text = (ROOT / "tabbook" / "colab_cell.py").read_text()
+    pins = {**pins_of("no-deps.txt"), **pins_of("mxnet-no-deps.txt")}
+    alone = re.findall(r"^ALONE \+?= \[(.*)\]", text, re.MULTILINE)
+    assert alone == [f'"{name}=={version}"' for name, version in pins.items()]
+    beside = [Requirement(part) for part in re.findall(r'"([^"]+)"', _line(text, "LIBRARY += "))]
+    assert {each.name for each in beside} == pins_of("mxnet.txt").keys()
+    for each in beside:
+        assert pins_of("colab.txt")[each.name] in each.specifier
+        assert pins_of("mxnet.txt")[each.name] in each.specifier
+
+
+def _line(text, start):
+    return next(line for line in text.splitlines() if line.startswith(start))
+
+
 # --- What was installed is what the files say --------------------------------
 
 

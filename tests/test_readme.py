@@ -37,6 +37,21 @@ def test_every_notebook_is_in_the_table():
     assert sorted(set(named)) == chapters
 
 
+def test_every_notebook_has_a_badge_that_opens_it_in_colab():
+    targets = dict(re.findall(r"^\[([\w-]+)\]: (\S+)$", README, re.MULTILINE))
+    assert targets.pop("badge").endswith("badge.svg")
+    for name, address in targets.items():
+        framework, number = name.split("-")
+        row = (
+            rf"\]\(notebooks/{framework}/({number}_\w+)\.ipynb\) \[!\[Colab\]\[badge\]\]\[{name}\]"
+        )
+        chapter = re.search(row, README)[1]
+        path = f"notebooks/colab/{framework}/{chapter}.ipynb"
+        assert address.endswith(f"/{path}")
+        assert tracked(path)
+    assert len(targets) == len(re.findall(r"\(notebooks/\w+/\d\d_\w+\.ipynb\)", README))
+
+
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"`?make ([a-z][a-z-]*)", README))

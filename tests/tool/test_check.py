@@ -48,7 +48,7 @@ def test_stale_source(executed):
     path.write_text(path.read_text().replace("# Toy", "# Other"))
     found = problems(executed)
     for framework in ("pytorch", "mxnet", "jax", "tensorflow"):
-        start = f"notebooks/{framework}/02_toy.ipynb, cell 2: stale: its "
+        start = f"notebooks/{framework}/02_toy.ipynb, cell 3: stale: its "
         assert f"{start}source is not the chapter's; run 'make notebooks'" in found
         assert f"{start}id is not the chapter's; run 'make notebooks'" in found
 
@@ -56,10 +56,10 @@ def test_stale_source(executed):
 def test_added_cell(executed):
     path = executed.project.source("02_toy")
     path.write_text(path.read_text() + "\n```python\nx = 1\n```\n")
-    stale = f"{NOTEBOOK}: stale: 7 cells, the chapter has 8; run 'make notebooks'"
+    stale = f"{NOTEBOOK}: stale: 8 cells, the chapter has 9; run 'make notebooks'"
     assert stale in problems(executed)
     executed.run("build")
-    never = f"{NOTEBOOK}, cell 8: not executed in order (count never, not 7); run 'make notebooks'"
+    never = f"{NOTEBOOK}, cell 9: not executed in order (count never, not 7); run 'make notebooks'"
     assert never in problems(executed)
 
 
@@ -81,13 +81,13 @@ def output(text: str, name: str = "stdout"):
     """An edit that gives the print cell another output."""
 
     def edit(notebook):
-        notebook.cells[3].outputs = [nbformat.v4.new_output("stream", name=name, text=text)]
+        notebook.cells[4].outputs = [nbformat.v4.new_output("stream", name=name, text=text)]
 
     return edit
 
 
 def error(notebook):
-    notebook.cells[3].outputs = [
+    notebook.cells[4].outputs = [
         nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
     ]
 
@@ -96,33 +96,33 @@ def error(notebook):
     ("edit", "message"),
     [
         (
-            lambda notebook: notebook.cells[3].update(execution_count=None),
-            "cell 4: not executed in order (count never, not 3); run 'make notebooks'",
+            lambda notebook: notebook.cells[4].update(execution_count=None),
+            "cell 5: not executed in order (count never, not 3); run 'make notebooks'",
         ),
         (
-            lambda notebook: notebook.cells[3].update(execution_count=9),
-            "cell 4: not executed in order (count 9, not 3); run 'make notebooks'",
+            lambda notebook: notebook.cells[4].update(execution_count=9),
+            "cell 5: not executed in order (count 9, not 3); run 'make notebooks'",
         ),
         (
-            lambda notebook: notebook.cells[3].update(source="pass"),
-            "cell 4: stale: its source is not the chapter's; run 'make notebooks'",
+            lambda notebook: notebook.cells[4].update(source="pass"),
+            "cell 5: stale: its source is not the chapter's; run 'make notebooks'",
         ),
         (
-            lambda notebook: notebook.cells[3].metadata.update(tags=["nbval-ignore-output"]),
-            "cell 4: stale: its metadata is not the chapter's; run 'make notebooks'",
+            lambda notebook: notebook.cells[4].metadata.update(tags=["nbval-ignore-output"]),
+            "cell 5: stale: its metadata is not the chapter's; run 'make notebooks'",
         ),
-        (error, "cell 4: stored error ValueError: no; mend it and run 'make notebooks'"),
+        (error, "cell 5: stored error ValueError: no; mend it and run 'make notebooks'"),
         (
             output("a.py:1: UserWarning: old\n  x\n", "stderr"),
-            "cell 4: stored warning 'a.py:1: UserWarning: old'; mend its cause and run 'make note",
+            "cell 5: stored warning 'a.py:1: UserWarning: old'; mend its cause and run 'make note",
         ),
         (
             output("saved to /home/ann/a.txt\n"),
-            "cell 4: stored path of a machine '/home/ann/a.txt'; don't print it, and run 'make no",
+            "cell 5: stored path of a machine '/home/ann/a.txt'; don't print it, and run 'make no",
         ),
         (
             output("<object object at 0x7f0a1b2c3d4e>\n"),
-            "cell 4: stored object address 'at 0x7f0a1b2c3d4e'; don't print it, and run 'make not",
+            "cell 5: stored object address 'at 0x7f0a1b2c3d4e'; don't print it, and run 'make not",
         ),
     ],
 )
