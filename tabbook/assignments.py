@@ -3,7 +3,6 @@
 import ast
 import posixpath
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,6 @@ CODE_STUB = (
     'raise NotImplementedError("this cell waits for your code: write it in place of this line")'
 )
 HIDDEN = "# More tests run here when your work is graded."
-LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 NOT_ALONE = re.compile(r"!\[|<img\b|<a\b")  # what would need more than a student's copy
 CONFIG = '''"""nbgrader's settings for the course in {label}.
 
@@ -113,7 +111,7 @@ def notebook(project: Project, chapter: Chapter, framework: str) -> nbformat.Not
     result.cells = [
         new_markdown_cell(_head(project, chapter, framework), id="assignment-head"),
         _code(_import_text(chapter, framework), "assignment-imports"),
-        *(_part(project, chapter, framework, c) for c in chapter.tab(framework) if c.exercise),
+        *(_part(project, framework, c) for c in chapter.tab(framework) if c.exercise),
     ]
     return result
 
@@ -126,8 +124,7 @@ def _head(project: Project, chapter: Chapter, framework: str) -> str:
     ]
     title = titles[0] if titles else chapter.name
     where = f"notebooks/{framework}/{chapter.name}.ipynb"
-    address = _address(project)
-    where = f"[{where}]({address}/{where})" if address else f"`{where}`"
+    where = f"[{where}]({project.home.page(where)})"
     tasks = []
     for name in chapter.exercises():
         parts = [cell for cell in cells if cell.exercise == name]
@@ -207,11 +204,11 @@ def _nbgrader(kind: str, grade_id: str, **nbgrader: object) -> dict[str, object]
     } | nbgrader
 
 
-def _part(project: Project, chapter: Chapter, framework: str, cell: Cell) -> nbformat.NotebookNode:
+def _part(project: Project, framework: str, cell: Cell) -> nbformat.NotebookNode:
     """A cell of an exercise for nbgrader; its id is the exercise's name and the part."""
     grade_id = f"{cell.exercise}-{cell.part}"
     if cell.part == "task":
-        text = standalone(project, chapter, framework, cell.text)
+        text = standalone(project, framework, cell.text)
         metadata = {"nbgrader": _nbgrader("markdown", grade_id)}
         return new_markdown_cell(text, id=grade_id, metadata=metadata)
     if cell.part == "solution":
@@ -222,41 +219,17 @@ def _part(project: Project, chapter: Chapter, framework: str, cell: Cell) -> nbf
     return _code(text, grade_id, grade=True, points=cell.points)
 
 
-def standalone(project: Project, chapter: Chapter, framework: str, text: str) -> str:
-    """Prose whose links into the repository lead to its address on the web.
+def standalone(project: Project, framework: str, text: str) -> str:
+    """Prose whose links into the repository lead to its address on the web."""
 
-    Without an address, a link's text alone remains: a student's copy stands in another folder.
-    """
-    address = _address(project)
-    kept: list[str] = []
-
-    def keep(match: re.Match) -> str:
-        kept.append(match[0])
-        return f"\0{len(kept) - 1}\0"
-
-    def lead_out(match: re.Match) -> str:
-        label, target = match.groups()
-        if re.match(r"[a-z][a-z0-9+.-]*:", target):
-            return match[0]
+    def absolute(opening: str, target: str) -> str:
         path, mark, anchor = target.partition("#")
-        path = path or f"{chapter.name}.md"
         if re.fullmatch(r"\d\d_\w+\.md", path):
             path = f"{framework}/{path[:-3]}.ipynb"
         path = posixpath.normpath(f"notebooks/{path}")
-        return f"[{label}]({address}/{path}{mark}{anchor})" if address else label
+        return f"{project.home.page(path)}{mark}{anchor}"
 
-    text = LINK.sub(lead_out, split.CODE_OR_MATHS.sub(keep, text))
-    return re.sub(r"\0(\d+)\0", lambda match: kept[int(match[1])], text)
-
-
-def _address(project: Project) -> str:
-    """Where the repository's files are on the web; "" if pyproject.toml does not say."""
-    path = project.root / "pyproject.toml"
-    settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    settings = settings.get("tool", {}).get("tabbook", {})
-    if not settings.get("repository"):
-        return ""
-    return f"{settings['repository'].rstrip('/')}/blob/{settings.get('branch', 'main')}"
+    return split.map_links(text, absolute)
 
 
 def problems(project: Project, chapter: Chapter) -> Iterator[str]:
