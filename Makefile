@@ -116,7 +116,7 @@ lint: $(WRITE) ## ruff: rules and format
 	$(PY) -m ruff format --check .
 
 test-code: $(READ) $(WRITE) ## the tests in tests/, or TESTS="tests/tool ..." only
-	$(PY) -m pytest -n 2 --dist loadfile $(TESTS)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-notebooks: $(READ) $(WRITE) ## run the committed notebooks again and compare their outputs
 	$(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadfile \

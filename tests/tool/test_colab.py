@@ -250,7 +250,10 @@ class Runtime:
             "PIP_CONFIG_FILE": os.devnull,
         }
         command = [self.python, "-c", text]
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
+        # elsewhere: `python -c` would find what is installed from the folder in which it runs
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=self.root
+        )
 
 
 @pytest.fixture(scope="module")
