@@ -16,7 +16,7 @@ def test_answers_get_what_they_deserve(framework, tmp_path):
     for exercise in with_nbgrader.variants.exercises():
         kinds = [counts[kind, exercise] for kind in ("solution", "untouched", "right", "wrong")]
         assert kinds == [1, 1, RIGHT, WRONG]
-    assert seconds < 60
+    assert seconds < 60 * len(with_nbgrader.variants.chapters())  # a minute an assignment
 
 
 def test_undeserved_points_are_found():
