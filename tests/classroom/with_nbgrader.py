@@ -190,8 +190,8 @@ def page(results):
     times.append(["seconds", *(f"{seconds:.0f}" for *_, seconds in results.values())])
     order = ", ".join(NAMES[framework] for framework in results)
     return (
-        f"Written by `make grading`; answers are counted for {order}. The right ones and the solutions\n"
-        "got all points, the untouched cells none, the wrong ones less than all.\n\n"
+        f"Written by `make grading`; answers are counted for {order}. The right ones and the "
+        "solutions\ngot all points, the untouched cells none, the wrong ones less than all.\n\n"
         f"{markdown(rows)}\n\n"
         "To grade the eight solutions in one notebook, more than any assignment holds, kernel,\n"
         f"imports and sandbox included:\n\n{markdown(times)}\n"
