@@ -600,7 +600,7 @@ class Seq2SeqDecoder(nnx.Module):
         return self.dense(outputs), state, None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 0ca82a6acd8f
+# From notebooks/04_seq2seq.md, section "The decoder", cell ddc40d7c58ac
 def place(module):
     """Put all arrays of an NNX module on `device()`.
 
@@ -663,11 +663,12 @@ class Seq2Seq(nnx.Module):
 
         # Nothing is compiled or computed for the copy that this returns
         traced = nnx.eval_shape(run, self)
-        for (_, ours), (_, theirs) in zip(
-            nnx.iter_modules(self), nnx.iter_modules(traced), strict=True
-        ):
-            if isinstance(ours, LazyLinear):
-                ours.kernel = theirs.kernel
+        lazy = [
+            [m for _, m in nnx.iter_graph(model) if isinstance(m, LazyLinear)]
+            for model in (self, traced)
+        ]
+        for ours, theirs in zip(*lazy, strict=True):
+            ours.kernel = theirs.kernel
 
     def __call__(self, src, src_valid_len, tgt_in):
         enc_outputs = self.encoder(src, src_valid_len)
