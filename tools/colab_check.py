@@ -234,6 +234,24 @@ def _of(run, fresh):
     return [one for one in run.values() if one["fresh"] == fresh]
 
 
+def keep(version, framework, found):
+    """Add to the figures and to the page what `check` found.
+
+    The figures are read just before: a run in the other environment may have added its own.
+
+    Returns:
+        All figures.
+    """
+    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    known = results.setdefault(version, {}).get(framework, {}).get("chapters", {})
+    found["chapters"] = dict(sorted((known | found["chapters"]).items()))
+    results[version][framework] = found
+    write(RESULTS, json.dumps(results, indent=1) + "\n")
+    text = PAGE.read_text(encoding="utf-8")
+    write(PAGE, REGION.sub(lambda _: table(results), text))
+    return results
+
+
 def main():
     """Run what is asked for, keep the figures; the status is 0 if all is well."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -243,7 +261,6 @@ def main():
     options = parser.parse_args()
     project = Project(ROOT)
     os.environ["JUPYTER_PATH"] = str(BUILD)  # where the kernels are described
-    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     well = True
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as address:
         for version in options.python or ENVIRONMENTS:
@@ -252,12 +269,7 @@ def main():
                 found = check(project, version, framework, chapters, address)
                 errors = [chapter["error"] for chapter in found["chapters"].values()]
                 well &= not any(errors) and not found["changed"]
-                known = results.setdefault(version, {}).get(framework, {}).get("chapters", {})
-                found["chapters"] = dict(sorted((known | found["chapters"]).items()))
-                results[version][framework] = found
-                write(RESULTS, json.dumps(results, indent=1) + "\n")
-                text = PAGE.read_text(encoding="utf-8")
-                write(PAGE, REGION.sub(lambda _: table(results), text))
+                results = keep(version, framework, found)
     print(table(results))
     return 0 if well else 1
 
