@@ -8,8 +8,9 @@ Four functions, of which the generated modules call the first and the last:
 - `fall_through(framework)` is the `__getattr__` that hands unknown names to that module.
 
 Nothing happens when this file is imported. What it lends while others are imported (names to
-NumPy, an import function to d2l) is taken back at once, or out of everybody else's sight. One
-thing stays: a variable in the environment that keeps JAX from taking all of a GPU's memory.
+NumPy, an import function to d2l) is taken back at once, or out of everybody else's sight. What
+stays are variables in the environment: one keeps JAX from taking all of a GPU's memory, one keeps
+TensorFlow 2.20 from crashing.
 """
 
 import builtins
@@ -22,6 +23,7 @@ import sys
 import threading
 import types
 import warnings
+from importlib import metadata
 from typing import NamedTuple
 
 from d2l_ext import devices
@@ -70,7 +72,9 @@ def prepare(framework):
 
     All four shall fit into one GPU together, so TensorFlow and JAX are kept from taking all of its
     memory at their start. For JAX the environment variable XLA_PYTHON_CLIENT_PREALLOCATE says so;
-    it stays, because JAX reads it when it first computes. A value that was set before is kept.
+    it stays, because JAX reads it when it first computes. TensorFlow 2.20, which Colab has, gets
+    TF_ENABLE_ONEDNN_OPTS=0 in the same way: its oneDNN kernels crash the process when our decoder
+    is trained on a CPU without AVX-512. A value that was set before is kept.
 
     Args:
         framework: "torch", "mxnet", "jax" or "tensorflow".
@@ -91,8 +95,16 @@ def prepare(framework):
     elif framework == "jax":
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     elif framework == "tensorflow":
+        _avoid_crash()
         with _LOCK, _silent():
             _share_gpus(importlib.import_module("tensorflow"))
+
+
+def _avoid_crash():
+    """Turn off oneDNN in TensorFlow 2.20; see `prepare`."""
+    with contextlib.suppress(metadata.PackageNotFoundError):  # a build of another name
+        if metadata.version("tensorflow").startswith("2.20."):
+            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 @contextlib.contextmanager

@@ -412,3 +412,24 @@ assert "tensorflow" in sys.modules
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "heard")
     else:
         assert output_of("import os\nos.close(2)" + code + "print('imported')") == "imported"
+
+
+@needs("tensorflow")
+@pytest.mark.parametrize(
+    ("version", "before", "after"),
+    [("2.20.0", None, "0"), ("2.20.0", "1", "1"), ("2.21.0", None, None), (None, None, None)],
+)
+def test_tensorflow_2_20_computes_without_onednn(monkeypatch, version, before, after):
+    def installed(name):
+        if version is None:
+            raise compat.metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(compat.metadata, "version", installed)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if before:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", before)
+    monkeypatch.setattr(compat, "_share_gpus", lambda tensorflow: None)
+    compat.prepare("tensorflow")
+    assert compat.os.environ.get("TF_ENABLE_ONEDNN_OPTS") == after
+    compat.os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
