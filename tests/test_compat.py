@@ -420,6 +420,8 @@ assert "tensorflow" in sys.modules
     [("2.20.0", None, "0"), ("2.20.0", "1", "1"), ("2.21.0", None, None), (None, None, None)],
 )
 def test_tensorflow_2_20_computes_without_onednn(monkeypatch, version, before, after):
+    compat.prepare("tensorflow")  # the real import, before anything is pretended
+
     def installed(name):
         if version is None:
             raise compat.metadata.PackageNotFoundError(name)
