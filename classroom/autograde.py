@@ -244,9 +244,8 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.execute, self.top = execute, psutil.Process(pid)
         self.room = execute.km.room
-        self.most = (
-            execute.job.sandbox.memory + 2**30
-        )  # what a process maps from files comes on top
+        # what a process maps from files comes on top
+        self.most = execute.job.sandbox.memory + 2**30
         self.start()
 
     def run(self):
@@ -290,6 +289,12 @@ def kill(process):
         process.kill()
     except psutil.Error:  # it is gone
         return
+
+
+def become_reaper():
+    """Make processes below this one that detach its children, so that it can kill them."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
 def kill_descendants():
@@ -465,8 +470,7 @@ def work(order):
     log = os.open("log", os.O_WRONLY | os.O_CREAT, 0o600)
     for stream in (1, 2):
         os.dup2(log, stream)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: see kill_descendants
+    become_reaper()
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (OWN_MEMORY, hard))
     result = autograde(order)

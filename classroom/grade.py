@@ -7,8 +7,8 @@ points, and an earlier grade stands until a new one is there.
 
 import argparse
 import csv
-import ctypes
 import hashlib
+import io
 import json
 import multiprocessing
 import os
@@ -26,8 +26,9 @@ from nbgrader.apps import NbGrader
 from sqlalchemy.exc import SAWarning
 
 from classroom import autograde
-from classroom.autograde import START, kill
+from classroom.autograde import START, become_reaper, kill
 from classroom.sandbox import CHECKS, choose, make_library
+from d2l_ext import files
 
 
 class GradeError(Exception):
@@ -246,14 +247,11 @@ def read_report(path):
 
 def write_report(path, rows):
     """Writes the report whole, or leaves the old one as it is."""
-    new = path.with_name(f".{path.name}.new")
-    with new.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)])
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    files.write_whole(path, text.getvalue().encode())
 
 
 def grade_class(course, students, sandbox, folder, timeout, total, new=False, say=print):
@@ -339,8 +337,7 @@ def main(argv=None):
     # nbgrader runs the command alembic, also where the environment has not been activated
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
     warnings.simplefilter("ignore", SAWarning)  # nbgrader's own
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: see `one`
+    become_reaper()
     try:
         course = Course(options.course, options.assignment)
         students = course.students()

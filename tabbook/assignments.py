@@ -110,7 +110,7 @@ def notebook(project: Project, chapter: Chapter, framework: str) -> nbformat.Not
     result.metadata.tabbook["assignment"] = chapter.name
     result.cells = [
         new_markdown_cell(_head(project, chapter, framework), id="assignment-head"),
-        _code(_import_text(chapter, framework), "assignment-imports"),
+        _code(imports(chapter, framework), "assignment-imports"),
         *(_part(project, framework, c) for c in chapter.tab(framework) if c.exercise),
     ]
     return result
@@ -168,7 +168,7 @@ def _imports_only(text: str) -> bool:
     return all(isinstance(node, ast.Import | ast.ImportFrom) for node in body)
 
 
-def _import_text(chapter: Chapter, framework: str) -> str:
+def imports(chapter: Chapter, framework: str) -> str:
     """The imports of an assignment: in one cell, whose id stays when the chapter gets a second.
 
     MXNet's NumPy arrays are switched on in it where the chapter does so.

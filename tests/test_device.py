@@ -15,6 +15,7 @@ import pytest
 from d2l_ext import compat, devices
 from tests import frameworks, tiny
 from tests.processes import output_of
+from tests.second_device import attentions
 from tests.test_compat import needs
 
 ROOT = Path(__file__).parents[1]
@@ -236,13 +237,7 @@ def test_torch_attends_on_another_device(name, meta):
 
     from d2l_ext import torch as d2l
 
-    attention = {
-        "dot": lambda: d2l.DotProductAttention(),
-        "additive": lambda: d2l.AdditiveAttention(5),
-        "bilinear": lambda: d2l.BilinearAttention(),
-        "predictive": lambda: d2l.LocalAttention(5, "predictive", window=1),
-        "monotonic": lambda: d2l.LocalAttention(5, "monotonic", window=1),
-    }[name]()
+    attention = attentions(d2l)[name]
     x, lens = torch.ones(2, 3, 4, device=meta), np.array([2, 3])
     for valid_lens in (None, lens, torch.tensor(lens), torch.tensor([[1, 2, 3]] * 2, device=meta)):
         output, weights = attention(x, x, x, valid_lens)

@@ -32,8 +32,6 @@ def imported(framework, text):
     """What a notebook knows after its imports."""
     names = {"d2l": framework.d2l, "numpy": numpy}
     exec(text, names)
-    if framework.name == "mxnet":
-        names["npx"].set_np()
     return names
 
 

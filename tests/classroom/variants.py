@@ -1,14 +1,12 @@
 """Reads the chapters' exercises, and the other answers to them that variants.toml holds."""
 
-import ast
 import dataclasses
 import functools
-import itertools
 import re
 import tomllib
 from pathlib import Path
 
-from tabbook import source
+from tabbook import assignments, source
 from tabbook.project import FRAMEWORKS, Project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,14 +95,7 @@ def cells(framework, exercise):
     (chapter,) = (chapter for chapter in chapters() if exercise in chapter.exercises())
     tab = chapter.tab(framework)
     texts = {cell.part: cell.text for cell in tab if cell.exercise == exercise}
-    code = [cell.text for cell in tab if cell.kind == "code"]
-    imports = itertools.takewhile(_imports_only, code)
-    return {"imports": "\n".join(imports), **texts}
-
-
-def _imports_only(text):
-    """Whether a cell holds imports and nothing else."""
-    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(text).body)
+    return {"imports": assignments.imports(chapter, framework), **texts}
 
 
 def stub(solution):

@@ -7,7 +7,6 @@ came of it into docs/grading.md; tests/classroom/test_with_nbgrader.py hands in 
 """
 
 import argparse
-import os
 import re
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from d2l_ext import files
 from tabbook import assignments
 from tabbook.project import FRAMEWORKS, Project
 from tests.classroom import variants
+from tests.classroom.small_course import nbgrader_command
 
 ASSIGNMENT = "all_exercises"
 PAGE = variants.ROOT / "docs" / "grading.md"
@@ -71,16 +71,6 @@ def source_notebook(framework):
     return whole
 
 
-def nbgrader(course, *arguments):
-    """Run nbgrader in a course's folder."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = [sys.executable, "-m", "nbgrader", *arguments]
-    done = subprocess.run(
-        command, cwd=course, env={**os.environ, "PATH": path}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def make_course(course, framework):
     """Write the course and have nbgrader generate the assignment."""
     folder = course / "source" / ASSIGNMENT
@@ -88,7 +78,7 @@ def make_course(course, framework):
     nbformat.write(source_notebook(framework), folder / f"{ASSIGNMENT}.ipynb")
     config = assignments.config(FRAMEWORKS[framework])
     (course / "nbgrader_config.py").write_text(config, encoding="utf-8")
-    nbgrader(course, "generate_assignment", ASSIGNMENT)
+    nbgrader_command(course, "generate_assignment", ASSIGNMENT)
 
 
 def submit(course, student, answers):
