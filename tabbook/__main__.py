@@ -4,6 +4,7 @@ import argparse
 import ast
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from tabbook.project import FRAMEWORKS, Project, TabbookError, write
@@ -94,20 +95,29 @@ def _build(project: Project, options: argparse.Namespace) -> int:
     for framework, text in modules.items():
         if write(project.library(framework), text):
             print(project.relative(project.library(framework)))
-    return _colab(project, options)
+    _write_colab(project, chapters, options.framework or FRAMEWORKS)
+    return 0
 
 
 def _colab(project: Project, options: argparse.Namespace) -> int:
-    from tabbook import colab, source
+    from tabbook import source
 
-    for chapter in source.read_all(project, options.chapter):
-        for framework in options.framework or FRAMEWORKS:
+    chapters = source.read_all(project, options.chapter)
+    _write_colab(project, chapters, options.framework or FRAMEWORKS)
+    return 0
+
+
+def _write_colab(project: Project, chapters: list, frameworks: Iterable[str]) -> None:
+    """Write the notebooks for Google Colab, and the README's links to them."""
+    from tabbook import colab
+
+    for chapter in chapters:
+        for framework in frameworks:
             if colab.derive(project, chapter, framework):
                 print(project.relative(project.colab(chapter.name, framework)))
     readme = colab.readme(project)
     if readme is not None and write(project.root / "README.md", readme):
         print("README.md")
-    return 0
 
 
 def _execute(project: Project, options: argparse.Namespace) -> int:
