@@ -29,6 +29,8 @@ def notebook(chapter: Chapter, framework: str) -> nbformat.NotebookNode:
             metadata["reason"] = cell.reason
         if cell.part == "solution":
             metadata = {"jupyter": {"source_hidden": True}, "tags": ["solution"]}
+        if cell.alt:
+            metadata["alt"] = cell.alt
         if cell.kind == "code":
             text = "\n".join(line for _, line in shown(cell))
             cells.append(new_code_cell(text, id=cell.id, metadata=metadata))

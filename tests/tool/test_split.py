@@ -12,7 +12,8 @@ def test_notebook_of_a_tab(toy):
     toy.write(
         "02_toy",
         '```python tags=["nbval-ignore-output"] reason="times differ"\nx\n```\n\n'
-        '<!-- #region tab="jax" -->\nFor JAX.\n<!-- #endregion -->\n',
+        '<!-- #region tab="jax" -->\nFor JAX.\n<!-- #endregion -->\n\n'
+        '```python alt="A bar."\ny\n```\n',
     )
     chapter = source.read(toy.project, "02_toy")
     notebook = split.notebook(chapter, "jax")
@@ -22,12 +23,14 @@ def test_notebook_of_a_tab(toy):
         "from d2l_ext import jax as d2l",
         "x",
         "For JAX.",
+        "y",
     ]
     assert notebook.cells[1].metadata == {
         "tags": ["nbval-ignore-output"],
         "reason": "times differ",
     }
-    assert len(split.notebook(chapter, "mxnet").cells) == 2
+    assert notebook.cells[3].metadata == {"alt": "A bar."}
+    assert len(split.notebook(chapter, "mxnet").cells) == 3
 
 
 def test_readers_find_the_solution_folded_and_no_hidden_tests(toy):
