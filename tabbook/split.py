@@ -119,9 +119,16 @@ def stored(path: Path) -> nbformat.NotebookNode | None:
 
 
 def keep_outputs(new: nbformat.NotebookNode, path: Path) -> None:
-    """Give the cells whose id the notebook at `path` knows their stored outputs and counts."""
+    """Give the cells whose id the notebook at `path` knows their stored outputs and counts.
+
+    The seconds that it took to run stay too.
+    """
     known = stored(path)
-    kept = {cell.id: cell for cell in known.cells if "outputs" in cell} if known else {}
+    if known is None:
+        return
+    if "seconds" in known.metadata.get("tabbook", {}):
+        new.metadata.tabbook["seconds"] = known.metadata.tabbook["seconds"]
+    kept = {cell.id: cell for cell in known.cells if "outputs" in cell}
     for cell in new.cells:
         if cell.id in kept and kept[cell.id].source == cell.source:
             cell.outputs = kept[cell.id].outputs
