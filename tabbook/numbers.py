@@ -1,0 +1,83 @@
+"""Compares the numbers of equations and figures with their count, and references with both."""
+
+import re
+from collections.abc import Iterator
+
+from tabbook.source import Cell, Chapter
+
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+# What is numbered, and where its number stands: the first group, empty if it stands nowhere
+NUMBERED = {
+    "equation": re.compile(r"\$\$.*?(?:\\tag\{([^}]*)\}\s*)?\$\$", re.DOTALL),
+    "figure": re.compile(
+        r"!\[.*?\]\([^)]*\)(?:\n\n\*Figure (\S+)\. (?:(?!\n\n).)+\*(?=\n\n|\s*\Z))?", re.DOTALL
+    ),
+}
+WANTED = {
+    "equation": r"end it with \tag{NUMBER}",
+    "figure": "write '*Figure NUMBER. What to see.*' as the paragraph below it",
+}
+AND = r"(?:,|,?\s+(?:and|or|to))\s+"
+REFERENCES = {
+    kind: re.compile(rf"(?<!\*)\b{kind}s?\s+({number}(?:{AND}{number})*)", re.IGNORECASE)
+    for kind, number in [
+        ("equation", r"\(\d+\.\d+\)"),
+        ("figure", r"\b\d+\.\d+"),
+        ("chapter", r"\b\d\d\b"),
+    ]
+}
+
+
+def problems(chapters: list[Chapter]) -> Iterator[str]:
+    """Missing and wrong numbers of all chapters, and references to what no chapter has."""
+    known = {("chapter", chapter.name[:2]) for chapter in chapters}
+    for chapter in chapters:
+        for kind in NUMBERED:
+            for count, (cell, line, written) in enumerate(_numbered(chapter, kind), start=1):
+                number = f"{int(chapter.name[:2])}.{count}"
+                known.add((kind, number))
+                if written != number:
+                    has = f"has the number {written}" if written else "has no number"
+                    wanted = WANTED[kind].replace("NUMBER", number)
+                    yield f"{chapter.where(cell, line)}: this {kind} {has}; {wanted}"
+    for chapter in chapters:
+        for cell in chapter.cells:
+            for line, kind, number in _references(cell):
+                if (kind, number) not in known:
+                    where = chapter.where(cell, line)
+                    yield f"{where}: refers to {kind} {number}, which is not there; mend it"
+                elif kind != "chapter" and cell.part == "task" and number not in _own(cell):
+                    where = chapter.where(cell, line)
+                    yield (
+                        f"{where}: refers to {kind} {number} in a task, which students get alone; "
+                        "write it out"
+                    )
+
+
+def _prose(cell: Cell) -> str:
+    """A prose cell's text with blanks for code; "" for a code cell."""
+    if cell.kind == "code":
+        return ""
+    return CODE.sub(lambda code: re.sub(r"[^\n]", " ", code[0]), cell.text)
+
+
+def _numbered(chapter: Chapter, kind: str) -> Iterator[tuple[Cell, int, str | None]]:
+    """A chapter's equations or figures in order: cell, line in it, number written there."""
+    for cell in chapter.cells:
+        text = _prose(cell)
+        for found in NUMBERED[kind].finditer(text):
+            yield cell, text.count("\n", 0, found.start()) + 1, found[1]
+
+
+def _references(cell: Cell) -> Iterator[tuple[int, str, str]]:
+    """What a prose cell refers to: the line in the cell, the kind, the number."""
+    text = _prose(cell)
+    for kind, pattern in REFERENCES.items():
+        for found in pattern.finditer(text):
+            for number in re.findall(r"\d+\.?\d*", found[1]):
+                yield text.count("\n", 0, found.start()) + 1, kind, number
+
+
+def _own(cell: Cell) -> list[str]:
+    """The numbers that stand in a cell's own equations."""
+    return [found[1] for found in NUMBERED["equation"].finditer(cell.text)]
