@@ -112,6 +112,7 @@ def _check_notebook(project: Project, chapter: Chapter, framework: str) -> Itera
         yield f"{name}: not a notebook; {NOTEBOOKS}"
         return
     expected = split.readers(project, chapter, framework)
+    stored.metadata.get("tabbook", {}).pop("seconds", None)  # as long as its last run took
     if stored.metadata != expected.metadata:
         yield f"{name}: its metadata are not {chapter.name}'s in {framework}; {NOTEBOOKS}"
     if len(stored.cells) != len(expected.cells):
@@ -131,6 +132,8 @@ def _check_notebook(project: Project, chapter: Chapter, framework: str) -> Itera
                 run = cell.execution_count or "never"
                 yield f"{here}: not executed in order (count {run}, not {count}); {NOTEBOOKS}"
             yield from (f"{here}: {problem}" for problem in _output_problems(cell))
+            alt = source.metadata.get("alt", "")
+            yield from (f"{here}: {problem}" for problem in _alt_problems(cell, alt, chapter))
 
 
 def _output_problems(cell: nbformat.NotebookNode) -> Iterator[str]:
@@ -150,3 +153,13 @@ def _output_problems(cell: nbformat.NotebookNode) -> Iterator[str]:
             found = pattern.search(text)
             if found:
                 yield f"stored {what} '{found[0]}'; don't print it, and {NOTEBOOKS}"
+
+
+def _alt_problems(cell: nbformat.NotebookNode, alt: str, chapter: Chapter) -> Iterator[str]:
+    """A picture without alt text, or the other way round."""
+    kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+    picture = any(kind.startswith("image/") for kind in kinds)
+    if picture and not alt:
+        yield f'a picture without alt text; add alt="..." to its cell in {chapter.path}, {BUILD}'
+    elif alt and not picture and cell.execution_count:
+        yield f"alt text without a picture; take alt out of its cell in {chapter.path}, {BUILD}"

@@ -139,6 +139,8 @@ def execute(
     environment = kernel_environment(project.root, jobs)
     _run_all(runs, environment, jobs, timeout)
     for run in runs:
+        if out is None:
+            run.notebook.metadata.tabbook["seconds"] = round(run.seconds, 1)
         if out is not None or not run.error:
             write(run.path, nbformat.writes(run.notebook) + "\n")
     print(table(runs))

@@ -12,7 +12,7 @@ import yaml
 
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 
-ATTRIBUTES = {"tab", "tags", "reason", "exercise", "part", "points"}
+ATTRIBUTES = {"tab", "tags", "reason", "alt", "exercise", "part", "points"}
 TAGS = {"nbval-ignore-output", "parameters", "raises-exception"}
 TAGS_WITH_REASON = {"nbval-ignore-output", "raises-exception"}
 BLANK_LINES = "lines_to_next_cell"  # jupytext's own note on unusual spacing
@@ -42,6 +42,7 @@ class Cell:
         exercise: the exercise that it belongs to; "" if none.
         part: what it is there, one of PARTS; "" in no exercise.
         points: what passing it is worth; 0 unless the part is graded.
+        alt: what the picture that it draws shows, for those who can't see it; "" if it draws none.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Cell:
     exercise: str = ""
     part: str = ""
     points: int = 0
+    alt: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def read(project: Project, name: str) -> Chapter:
         )
     only = _allow_list(path, raw.source if raw else "", problems)
     cells = _cells(path, text.splitlines(), notebook.cells, problems)
-    _check_groups(path, cells, problems)
+    cells = _with_alts(path, cells, _groups(path, cells, problems), problems)
     _check_exercises(path, cells, problems)
     if problems:
         raise TabbookError(problems)
@@ -216,6 +218,7 @@ def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> lis
             exercise=str(metadata.get("exercise") or ""),
             part=task or str(metadata.get("part") or ""),
             points=_whole(metadata.get("points")),
+            alt=str(metadata.get("alt") or ""),
         )
         problems += [f"{here}: {problem}" for problem in _cell_problems(cell)]
         problems += [f"{here}: {problem}" for problem in _exercise_problems(cell, metadata)]
@@ -287,6 +290,8 @@ def _cell_problems(cell: Cell) -> list[str]:
             problems.append(f"tag '{tag}' on prose; it belongs on code")
         elif tag in TAGS_WITH_REASON and not cell.reason:
             problems.append(f"tag '{tag}' without a reason; add reason=\"...\"")
+    if cell.alt and cell.kind != "code":
+        problems.append("alt on prose; it belongs on the code that draws")
     tabbed = len(cell.tabs) < len(FRAMEWORKS)
     if cell.text and cell.reason and not set(cell.tags) & TAGS_WITH_REASON:
         problems.append("a reason for nothing; it belongs on an empty or a tagged cell")
@@ -445,8 +450,9 @@ def _check_exercises(path: str, cells: list[Cell], problems: list[str]) -> None:
             )
 
 
-def _check_groups(path: str, cells: list[Cell], problems: list[str]) -> None:
-    """Adjacent tabbed code cells form groups, each of which covers every framework once."""
+def _groups(path: str, cells: list[Cell], problems: list[str]) -> list[list[Cell]]:
+    """The groups of adjacent tabbed code cells, each of which covers every framework once."""
+    groups: list[list[Cell]] = []
     group: list[Cell] = []
     covered: list[str] = []
 
@@ -465,7 +471,7 @@ def _check_groups(path: str, cells: list[Cell], problems: list[str]) -> None:
         if tabbed and cell.kind == "markdown":
             continue  # prose for one tab stands where it likes
         if tabbed and not cell.tabs:
-            return  # an unknown tab is reported already
+            return []  # an unknown tab is reported already
         if group and not tabbed:
             close("leaves out ")
         if not tabbed:
@@ -476,10 +482,29 @@ def _check_groups(path: str, cells: list[Cell], problems: list[str]) -> None:
         group.append(cell)
         covered += cell.tabs
         if len(covered) == len(FRAMEWORKS):
+            groups.append(list(group))
             group.clear()
             covered.clear()
     if group:
         close("leaves out ")
+    return groups
+
+
+def _with_alts(
+    path: str, cells: list[Cell], groups: list[list[Cell]], problems: list[str]
+) -> list[Cell]:
+    """The cells with the alt text of their group, which its first cell holds."""
+    first = {cell.number: group[0] for group in groups for cell in group}
+    result = []
+    for cell in cells:
+        head = first.get(cell.number, cell)
+        if cell.alt and cell is not head:
+            problems.append(
+                f"{place(path, cell.number, cell.line)}: alt on a later cell of a tabbed group; "
+                f"write it on the first, cell {head.number}, for all of them"
+            )
+        result.append(replace(cell, alt=head.alt))
+    return result
 
 
 def _with_ids(chapter: str, cells: list[Cell]) -> list[Cell]:

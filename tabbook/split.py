@@ -29,6 +29,8 @@ def notebook(chapter: Chapter, framework: str) -> nbformat.NotebookNode:
             metadata["reason"] = cell.reason
         if cell.part == "solution":
             metadata = {"jupyter": {"source_hidden": True}, "tags": ["solution"]}
+        if cell.alt:
+            metadata["alt"] = cell.alt
         if cell.kind == "code":
             text = "\n".join(line for _, line in shown(cell))
             cells.append(new_code_cell(text, id=cell.id, metadata=metadata))
@@ -117,9 +119,16 @@ def stored(path: Path) -> nbformat.NotebookNode | None:
 
 
 def keep_outputs(new: nbformat.NotebookNode, path: Path) -> None:
-    """Give the cells whose id the notebook at `path` knows their stored outputs and counts."""
+    """Give the cells whose id the notebook at `path` knows their stored outputs and counts.
+
+    The seconds that it took to run stay too.
+    """
     known = stored(path)
-    kept = {cell.id: cell for cell in known.cells if "outputs" in cell} if known else {}
+    if known is None:
+        return
+    if "seconds" in known.metadata.get("tabbook", {}):
+        new.metadata.tabbook["seconds"] = known.metadata.tabbook["seconds"]
+    kept = {cell.id: cell for cell in known.cells if "outputs" in cell}
     for cell in new.cells:
         if cell.id in kept and kept[cell.id].source == cell.source:
             cell.outputs = kept[cell.id].outputs

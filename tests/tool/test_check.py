@@ -133,6 +133,35 @@ def test_edited_notebook(executed, edit, message):
     assert found[0].startswith(f"{NOTEBOOK}, {message}")
 
 
+def picture(notebook):
+    data = {"image/png": "AAAA", "text/plain": "<Figure>"}
+    notebook.cells[4].outputs += [nbformat.v4.new_output("display_data", data=data)]
+
+
+def test_alt_text_of_pictures(executed):
+    change(executed, picture)
+    missing = (
+        f'{NOTEBOOK}, cell 5: a picture without alt text; add alt="..." to its cell in '
+        "notebooks/02_toy.md, run 'make build'"
+    )
+    assert problems(executed) == [missing]
+    path = executed.project.source("02_toy")
+    path.write_text(path.read_text().replace("```python\ndef", '```python alt="A bar."\ndef'))
+    assert executed.run("build").returncode == 0
+    useless = (
+        "notebooks/{}/02_toy.ipynb, cell 5: alt text without a picture; take alt out of its cell "
+        "in notebooks/02_toy.md, run 'make build'"
+    )
+    assert problems(executed) == [
+        useless.format(name) for name in ("pytorch", "mxnet", "tensorflow")
+    ]
+
+
+def test_seconds_of_a_run_may_be_there_or_not(executed):
+    change(executed, lambda notebook: notebook.metadata.tabbook.pop("seconds"))
+    assert problems(executed) == []
+
+
 def test_notebook_of_another_framework(executed):
     shutil.copy(executed.root / "notebooks/mxnet/02_toy.ipynb", executed.root / NOTEBOOK)
     metadata = f"{NOTEBOOK}: its metadata are not 02_toy's in jax; run 'make notebooks'"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -33,18 +34,24 @@ def test_committed_notebooks_hold_outputs_and_nothing_of_the_machine(executed):
     assert code[3].outputs[0].data == {"text/plain": "'jax'"}
     assert "version" not in notebook.metadata.language_info
     assert all(cell.metadata.keys() <= {"tags"} for cell in code)
+    seconds = notebook.metadata.tabbook.pop("seconds")
+    assert notebook.metadata.tabbook == {"framework": "jax", "source": "02_toy.md"}
     assert not list(executed.project.root.rglob("*.tmp"))
     timings = json.loads((executed.root / "build" / "timings.json").read_text())
     assert timings.keys() == {"pytorch", "mxnet", "jax", "tensorflow"}
-    assert timings["jax"]["02_toy"] > 0
+    assert timings["jax"]["02_toy"] == seconds > 0
 
 
-def test_executing_again_changes_no_byte_and_one_framework_needs_no_other(executed):
-    before = executed.files()
+def test_executing_again_changes_the_seconds_and_one_framework_needs_no_other(executed):
+    def files():
+        timed = re.compile(rb'  +"seconds": [\d.]+,\n')
+        return {name: timed.sub(b"", data, count=1) for name, data in executed.files().items()}
+
+    before = files()
     done = executed.run("execute", "--framework", "jax")
     assert done.returncode == 0
     assert "mxnet" not in done.stdout
-    after = executed.files()
+    after = files()
     assert {name for name in after if before[name] != after[name]} <= {"build/timings.json"}
 
 
@@ -83,6 +90,7 @@ def test_failures_are_told_and_stop_nobody_else(toy):
     ]
     assert last == "1 of 4 notebooks ok"
     assert outputs(out / "05_good.ipynb")[-1] == "so far\n"
+    assert "seconds" not in nbformat.read(out / "05_good.ipynb", as_version=4).metadata.tabbook
     failed = nbformat.read(out / "02_error.ipynb", as_version=4).cells[-1].outputs
     assert [output.output_type for output in failed] == ["stream", "error"]
 

@@ -57,6 +57,20 @@ def test_groups_cover_each_framework_once_in_any_order(toy):
     assert [cell.text for cell in chapter.tab("mxnet")][1:] == ["a = 2", "A word.", "a = 2"]
 
 
+def test_alt_of_a_groups_first_cell_holds_for_the_group_and_changes_no_id(toy):
+    def cells(alt: str):
+        group = [code("a = 1", f'tab="jax" {alt}'.rstrip()), code("a = 2", 'tab="pytorch, mxnet"')]
+        empty = code("", 'tab="tensorflow" reason="Keras does this by itself"')
+        toy.write(
+            "05_toy", "".join([*group, empty, *group[1:]]) + code("a = 3", 'tab="jax"') + empty
+        )
+        return source.read(toy.project, "05_toy").cells[4:]
+
+    described = cells('alt="It\'s a \\"bar\\", x = 1."')
+    assert [cell.alt for cell in described] == ['It\'s a "bar", x = 1.'] * 2 + ["", ""]
+    assert [cell.id for cell in cells("")] == [cell.id for cell in described]
+
+
 def test_an_edit_changes_one_id(toy):
     repeated = code("x + 1")
     cells = [code("x = 0"), repeated, "Prose.\n", repeated, code("x")]
@@ -96,7 +110,7 @@ def test_an_edit_changes_one_id(toy):
         ),
         (
             code("x", "hide=true"),
-            "unknown attribute 'hide'; known are exercise, part, points, rea",
+            "unknown attribute 'hide'; known are alt, exercise, part, points, r",
         ),
         (code("x", 'tab="jax" tab="mxnet"'), "attribute 'tab' stands twice; keep one"),
         (
@@ -114,6 +128,14 @@ def test_an_edit_changes_one_id(toy):
         (
             code("x", 'reason="so"'),
             "a reason for nothing; it belongs on an empty or a tagged cell",
+        ),
+        (
+            '<!-- #region alt="A bar." -->\nProse.\n<!-- #endregion -->\n',
+            "alt on prose; it belongs on the code that draws",
+        ),
+        (
+            code("x", 'tab="jax" alt="A bar" alt="A bar."') + code("y", 'tab="pytorch"'),
+            "attribute 'alt' stands twice; keep one",
         ),
         (code(""), "an empty cell for all tabs; take it out"),
         (
@@ -138,6 +160,15 @@ def test_message_of_a_broken_rule(toy, body, message):
     place = "notebooks/05_toy.md, cell 5 (line 32): "  # behind the header and four imports
     problems = read_problems(toy)
     assert any(problem.startswith(place + message) for problem in problems), problems
+
+
+def test_alt_on_a_groups_later_cell(toy):
+    later = code("x", 'tab="pytorch, mxnet, tensorflow" alt="A bar."')
+    toy.write("05_toy", code("x", 'tab="jax"') + later)
+    assert read_problems(toy) == [
+        "notebooks/05_toy.md, cell 6 (line 35): alt on a later cell of a tabbed group; write it "
+        "on the first, cell 5, for all of them"
+    ]
 
 
 def test_cells_of_an_exercise(toy):
@@ -413,7 +444,8 @@ def test_no_notebooks_folder(toy):
 
 def test_jupyterlab_saves_a_chapter_as_it_is(toy):
     """Front matter and all attributes survive opening and saving in JupyterLab."""
-    text = toy.write("05_toy", code("x", 'tags=["parameters"]') + "\n" + EXERCISE).read_text()
+    text = toy.write("05_toy", code("x", 'tags=["parameters"] alt="A bar."') + "\n" + EXERCISE)
+    text = text.read_text()
     text = text.replace("---\n", "---\ntabbook:\n  only:\n    name: reason\n", 1)
     assert jupytext.writes(jupytext.reads(text, "md"), "md") == text
 

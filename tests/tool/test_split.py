@@ -12,7 +12,8 @@ def test_notebook_of_a_tab(toy):
     toy.write(
         "02_toy",
         '```python tags=["nbval-ignore-output"] reason="times differ"\nx\n```\n\n'
-        '<!-- #region tab="jax" -->\nFor JAX.\n<!-- #endregion -->\n',
+        '<!-- #region tab="jax" -->\nFor JAX.\n<!-- #endregion -->\n\n'
+        '```python alt="A bar."\ny\n```\n',
     )
     chapter = source.read(toy.project, "02_toy")
     notebook = split.notebook(chapter, "jax")
@@ -22,12 +23,14 @@ def test_notebook_of_a_tab(toy):
         "from d2l_ext import jax as d2l",
         "x",
         "For JAX.",
+        "y",
     ]
     assert notebook.cells[1].metadata == {
         "tags": ["nbval-ignore-output"],
         "reason": "times differ",
     }
-    assert len(split.notebook(chapter, "mxnet").cells) == 2
+    assert notebook.cells[3].metadata == {"alt": "A bar."}
+    assert len(split.notebook(chapter, "mxnet").cells) == 3
 
 
 def test_readers_find_the_solution_folded_and_no_hidden_tests(toy):
@@ -51,6 +54,7 @@ def test_build_keeps_the_outputs_of_unchanged_cells_only(executed):
         return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
     before = stored()
+    seconds = split.stored(executed.project.notebook("02_toy", "jax")).metadata.tabbook.seconds
     path = executed.project.source("02_toy")
     path.write_text(path.read_text().replace("scale(2), 3", "scale(2), 5"))
     done = executed.run("build", "--framework", "jax")
@@ -64,6 +68,25 @@ def test_build_keeps_the_outputs_of_unchanged_cells_only(executed):
     assert changed == [2]
     assert (after[2].outputs, after[2].execution_count) == ([], None)
     assert before[2].outputs[0].text == "1.414\n"
+    built = split.stored(executed.project.notebook("02_toy", "jax"))
+    assert built.metadata.tabbook.seconds == seconds
+    variant = split.stored(executed.project.colab("02_toy", "jax"))
+    assert "seconds" not in variant.metadata.tabbook
+
+
+def test_an_alt_text_leaves_the_outputs_as_they_are(executed):
+    notebook = executed.project.notebook("02_toy", "jax")
+    before = split.stored(notebook)
+    path = executed.project.source("02_toy")
+    path.write_text(
+        path.read_text().replace(
+            '```python tab="jax"\ntab', '```python tab="jax" alt="A bar."\ntab'
+        )
+    )
+    assert executed.run("build").returncode == 0
+    after = split.stored(notebook)
+    assert after.cells[5].metadata.pop("alt") == "A bar."
+    assert after == before
 
 
 def test_build_mends_a_notebook_that_is_none(executed):
