@@ -1,7 +1,7 @@
 """Derives the book's pages from the chapters and the outputs of their committed notebooks.
 
-A page is MyST Markdown, which Sphinx makes a site of (book/conf.py): prose once, code and outputs in
-tabs that switch together, pictures as files beside it. Nothing is executed.
+A page is MyST Markdown, of which Sphinx makes a page of the site (book/conf.py): prose once, code
+and outputs in tabs that switch together, pictures as files beside it. Nothing is executed.
 """
 
 import base64
@@ -32,7 +32,7 @@ EQUATION = re.compile(
 MATHS = re.compile(r"\$\$.*?\$\$|\$[^$\n]+(?:\n[^$\n]+)?\$", re.DOTALL)
 FIGURE = re.compile(
     r"^!\[(?P<alt>[^]]*)\]\((?P<path>[^)\s]+)\)\n\n"
-    r"\*(?P<caption>Figure (?P<number>[\d.]*\d)\.(?:[^*\n]|\n(?!\n))*)\*$",
+    r"\*(?P<label>Figure (?P<number>[\d.]*\d)\.)(?P<caption>(?:[^*\n]|\n(?!\n))*)\*$",
     re.MULTILINE,
 )
 LINK = re.compile(r"!?\[[^]]*\]\([^)]*\)|<\w+:[^>\s]+>")
@@ -72,12 +72,15 @@ def pages(project: Project) -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {}
     problems: list[str] = []
     entries = bibliography.read(project)
-    chapters = source.read_all(project)
-    for chapter in chapters:
+    for chapter in source.read_all(project):
         try:
-            files[f"{chapter.name}.md"] = _Page(project, chapter, entries, files).text()
+            page = _Page(project, chapter, entries, files)
         except TabbookError as error:
             problems += error.problems
+            continue
+        files[f"{chapter.name}.md"] = page.text()
+        for view in page.views()[:1] if chapter.name == FRONT else []:
+            files["view.html"] = view  # book/index.md shows it
     if problems:
         raise TabbookError(problems)
     for path in sorted((project.notebooks / "img").glob("*")):
@@ -135,7 +138,8 @@ def outputs(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:
         if "image/png" in data:
             found.append(("image", data["image/png"]))
         elif data.get("text/html", "").startswith("<iframe"):
-            found.append(("view", data["text/html"]))
+            frame = data["text/html"].replace("<iframe", '<iframe class="view" loading="lazy"', 1)
+            found.append(("view", frame))
         else:
             trace = ANSI.sub("", "\n".join(output.get("traceback", [])))
             text = (output.get("text") or data.get("text/plain") or trace).rstrip("\n")
@@ -175,15 +179,19 @@ class _Page:
     def text(self) -> str:
         """The whole page."""
         parts = []
-        cells = [cell for cell in self.chapter.cells if cell.part != "hidden"]
-        for (tabbed, solution), run in itertools.groupby(
-            cells, lambda cell: (len(cell.tabs) < len(FRAMEWORKS), cell.part == "solution")
+        shown = [cell for cell in self.chapter.cells if cell.part != "hidden"]
+        for (tabbed, solution), cells in itertools.groupby(
+            shown, lambda cell: (len(cell.tabs) < len(FRAMEWORKS), cell.part == "solution")
         ):
-            text = self._tabbed(list(run)) if tabbed else _join(map(self._shared, run))
+            run = list(cells)
+            text = self._tabbed(run) if tabbed else _join(map(self._shared, run))
             parts.append(directive("dropdown", "Solution", text, level=6) if solution else text)
-        title, body = _join(parts).split("\n", 1)
-        number = self.chapter.name[:2]
-        return _join([f"# {number} {title.lstrip('# ')}", self._about(), body]) + "\n"
+        return _join(parts) + "\n"
+
+    def views(self) -> list[str]:
+        """The interactive views of the first framework's notebook."""
+        shown = [outputs(cell) for cell in self.notebooks["pytorch"].cells if "outputs" in cell]
+        return [content for some in shown for kind, content in some if kind == "view"]
 
     def _about(self) -> str:
         """Tabs with the links to a framework's notebook, and how long it ran."""
@@ -208,7 +216,11 @@ class _Page:
     def _shared(self, cell: Cell) -> str:
         """A cell that all tabs share; its outputs stand in tabs only if they differ."""
         if cell.kind == "markdown":
-            return self._prose(cell.text)
+            title = re.match(r"# (.+)\n*", cell.text)
+            if title is None:
+                return self._prose(cell.text)
+            numbered = f"# {self.chapter.name[:2]} {title[1]}"
+            return _join([numbered, self._about(), self._prose(cell.text[title.end() :])])
         shown = {name: outputs(self.cells[name][cell.id]) for name in FRAMEWORKS}
         first, *others = shown.values()
         if all(other == first for other in others):
@@ -257,14 +269,9 @@ class _Page:
             if kind == "image":
                 name = f"outputs/{self.chapter.name}/{cell.id}-{framework}-{number}.png"
                 self.files[name] = base64.b64decode(content)
-                parts.append(
-                    directive("image", name, options={"alt": _line(getattr(cell, "alt", ""))})
-                )
+                parts.append(directive("image", name, options={"alt": _line(cell.alt)}))
             elif kind == "view":
-                lazy = content.replace("<iframe", '<iframe class="view" loading="lazy"', 1)
-                parts.append(directive("raw", "html", lazy))
-                if self.chapter.name == FRONT:
-                    self.files.setdefault("view.html", lazy)
+                parts.append(directive("raw", "html", content))
             else:
                 parts.append(directive("code-block", "text", content, {"class": "output"}))
         return _join(parts)
@@ -284,7 +291,9 @@ class _Page:
 
         def figure(match: re.Match) -> str:
             options = {"name": _label("figure", match["number"]), "alt": _line(match["alt"])}
-            return keep(directive("figure", match["path"], match["caption"], options))
+            whole = directive("figure", match["path"], match["label"], options)
+            before, label, after = whole.rpartition(match["label"])
+            return keep(before + label) + match["caption"] + keep(after)  # a caption may refer
 
         def reference(match: re.Match) -> str:
             kind, number = ("figure", match[1]) if match[1] else ("equation", match[3])
@@ -312,7 +321,6 @@ class _Page:
 
     def _cite(self, text: str) -> str:
         """A text whose citations lead to the bibliography."""
-
         parts, end = [], 0
         for work, match in bibliography.matches(text):
             entries = bibliography.listed([work], self.entries)
