@@ -36,6 +36,7 @@ STAMPS := .venv/.stamps
 PINS := requirements/base.txt requirements/constraints.txt
 READ := $(STAMPS)/project $(FRAMEWORKS:%=$(STAMPS)/%)
 WRITE := $(STAMPS)/project $(STAMPS)/test
+BOOK := $(STAMPS)/project $(STAMPS)/book
 TESTS ?= tests
 
 $(STAMPS)/venv:
@@ -73,7 +74,7 @@ $(STAMPS)/mxnet: requirements/mxnet.txt requirements/mxnet-no-deps.txt $(STAMPS)
 
 # --- For readers ----------------------------------------------------------------------------------
 
-.PHONY: help run lab test
+.PHONY: help run lab book test
 help: ## list the targets (default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r target does; do \
 	    printf '  make %-16s%s\n' "$$target" "$$does"; done
@@ -87,13 +88,16 @@ lab: $(READ) ## open JupyterLab on the notebooks
 	@# in a container one is often root, whom Jupyter refuses unless told
 	$(PY) -m jupyterlab $$([ "$$(id -u)" != 0 ] || echo --allow-root) notebooks
 
-test: lint check test-code test-notebooks ## run all tests
+book: $(BOOK) ## write the book, a static site, into build/book/html
+	$(PY) -m tabbook book
+
+test: lint check test-code test-notebooks test-book ## run all tests
 
 # --- For authors ----------------------------------------------------------------------------------
 
-.PHONY: install build notebooks check lint test-code test-notebooks figures check-versions clean
+.PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
 .PHONY: mutants parity models grading decoders bench bench-scaling assignments colab colab-check
-install: $(READ) $(WRITE) ## set up .venv for everything below
+install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
 	$(PY) -m tabbook build
@@ -115,12 +119,15 @@ lint: $(WRITE) ## ruff: rules and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-test-code: $(READ) $(WRITE) ## the tests in tests/, or TESTS="tests/tool ..." only
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+test-code: $(READ) $(WRITE) $(BOOK) ## the tests in tests/, or TESTS="tests/tool ..." only
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/book $(TESTS)
 
 test-notebooks: $(READ) $(WRITE) ## run the committed notebooks again and compare their outputs
 	$(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadfile \
 	    $(FRAMEWORKS:%=notebooks/%$(CHAPTER:%=/%_*.ipynb))
+
+test-book: $(WRITE) book ## read the book in a headless Chromium
+	$(PY) -m pytest tests/book
 
 mutants: $(READ) $(WRITE) ## make mistakes in the library: do the tests catch them?
 	$(PY) tools/mutants.py --write $(FRAMEWORK:%=--framework %)

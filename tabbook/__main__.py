@@ -56,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     execute.set_defaults(run=_execute)
 
+    book = commands.add_parser("book", help="write the book, a static site")
+    book.add_argument("--out", type=Path, default=Path("build/book"), help="a folder (build/book)")
+    book.set_defaults(run=_book)
+
     assignments = commands.add_parser(
         "assignments", parents=[narrow], help="write the exercises as nbgrader's source notebooks"
     )
@@ -118,6 +122,15 @@ def _write_colab(project: Project, chapters: list, frameworks: Iterable[str]) ->
     readme = colab.readme(project)
     if readme is not None and write(project.root / "README.md", readme):
         print("README.md")
+
+
+def _book(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import book
+
+    well = book.build(project, options.out)
+    if well:
+        print(options.out / "html" / "index.html")
+    return 0 if well else 1
 
 
 def _execute(project: Project, options: argparse.Namespace) -> int:

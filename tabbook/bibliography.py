@@ -127,8 +127,8 @@ def _work(line: str) -> Work | None:
     return Work(tuple(author["name"] for author in found), bool(entry["al"]), entry["year"])
 
 
-def citations(text: str) -> Iterator[tuple[Work, int]]:
-    """The works that a text cites, each with the text's line, from 1.
+def matches(text: str) -> Iterator[tuple[Work, re.Match]]:
+    """The works that a text cites, each with the match of CITATION.
 
     A year counts in parentheses behind a name, behind a name and a comma within parentheses, and
     behind "et al.". Anything else, such as "May 2021", is no citation.
@@ -139,8 +139,13 @@ def citations(text: str) -> Iterator[tuple[Work, int]]:
         if match["open"] or match["al"] or (match["comma"] and within):
             names = [match["first"], *re.findall(NAME, match["others"] or "")]
             authors = tuple(" ".join(name.split()) for name in names)
-            line = text.count("\n", 0, start) + 1
-            yield Work(authors, bool(match["al"]), match["year"]), line
+            yield Work(authors, bool(match["al"]), match["year"]), match
+
+
+def citations(text: str) -> Iterator[tuple[Work, int]]:
+    """The works that a text cites, as `matches` finds them, each with the text's line, from 1."""
+    for work, match in matches(text):
+        yield work, text.count("\n", 0, match.start()) + 1
 
 
 def _prose(text: str) -> str:

@@ -124,6 +124,11 @@ class Project:
             )
         return Home(found[1], branch)
 
+    @property
+    def book(self) -> Path:
+        """The folder of what the book has beside chapters: settings, front page, style, script."""
+        return self.root / "book"
+
     def library(self, framework: str) -> Path:
         """The generated library module of a framework."""
         return self.root / "d2l_ext" / f"{FRAMEWORKS[framework].module}.py"
@@ -154,17 +159,17 @@ class Project:
         return [name for name in names if name in chosen or not only]
 
 
-def write(path: Path, text: str) -> bool:
+def write(path: Path, content: str | bytes) -> bool:
     """Write a whole file or nothing: to a temporary name beside it, then rename.
 
     Args:
         path: the file; its folder is made if need be.
-        text: the new content. A file that holds it already is not touched.
+        content: what it holds then. A file that holds it already is not touched.
 
     Returns:
         Whether the file changed.
     """
-    data = text.encode()
+    data = content.encode() if isinstance(content, str) else content
     if path.is_file() and path.read_bytes() == data:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from tests.processes import ROOT, output_of
 
 FRAMEWORK_FILES = [f"{name}.txt" for name in frameworks.FRAMEWORKS]
 NO_DEPS_FILES = ["no-deps.txt", "mxnet-no-deps.txt"]
-PIN_FILES = ["base.txt", *FRAMEWORK_FILES, *NO_DEPS_FILES, "test.txt"]
+PIN_FILES = ["base.txt", *FRAMEWORK_FILES, *NO_DEPS_FILES, "test.txt", "book.txt"]
 
 # Requirements of these two that are not met, on purpose: what d2l_ext.compat is for.
 KNOWN_CONFLICTS = {
@@ -83,7 +83,7 @@ def extra(name):
 def files_under_test():
     """The requirement files of which `make test` has installed everything."""
     names = [framework.name for framework in frameworks.UNDER_TEST]
-    files = ["base.txt", "test.txt", "no-deps.txt", *(f"{name}.txt" for name in names)]
+    files = ["base.txt", "test.txt", "book.txt", "no-deps.txt", *(f"{name}.txt" for name in names)]
     return [*files, "mxnet-no-deps.txt"] if "mxnet" in names else files
 
 
@@ -100,7 +100,7 @@ def test_each_package_is_pinned_in_one_file():
     assert len(pinned) == len(set(pinned))
 
 
-@pytest.mark.parametrize("name", ["base.txt", *FRAMEWORK_FILES, "test.txt"])
+@pytest.mark.parametrize("name", ["base.txt", *FRAMEWORK_FILES, "test.txt", "book.txt"])
 def test_pins_are_those_of_the_constraints(name):
     constraints = pins_of("constraints.txt")
     assert {package: constraints.get(package) for package in pins_of(name)} == pins_of(name)
@@ -117,7 +117,7 @@ def test_files_include_each_other():
         for name in [*PIN_FILES, "constraints.txt", "colab.txt"]
     }
     expected = {name: ["-r base.txt"] for name in FRAMEWORK_FILES}
-    expected |= {name: ["-c constraints.txt"] for name in ("base.txt", "test.txt")}
+    expected |= {name: ["-c constraints.txt"] for name in ("base.txt", "test.txt", "book.txt")}
     expected |= {name: [] for name in [*NO_DEPS_FILES, "constraints.txt", "colab.txt"]}
     assert options == expected
 
@@ -127,7 +127,7 @@ def test_environment_yml_uses_the_same_files():
     assert environment()["channels"] == ["conda-forge", "nodefaults"]
     assert [Requirement(text).name for text in conda] == ["python", "pip"]
     assert set(pip["pip"]) == {
-        f"-r requirements/{name}" for name in [*FRAMEWORK_FILES, "test.txt"]
+        f"-r requirements/{name}" for name in [*FRAMEWORK_FILES, "test.txt", "book.txt"]
     }
 
 

@@ -508,7 +508,7 @@ module of each framework, and the text to put there.
 mistake = "one key behind the length gets a weight"
 pytorch.find = 'torch.arange(shape[2], device=X.device) < lens'
 pytorch.put = 'torch.arange(shape[2], device=X.device) <= lens'
-jax.find = ...
+# and so on for jax, mxnet, tensorflow
 ```
 
 Try it with `python tools/mutants.py --mutant mask-one-off`, in one framework with

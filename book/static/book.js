@@ -1,0 +1,41 @@
+// Which framework the reader has chosen. sphinx-design's tabs keep the choice in the browser and
+// follow ?framework=jax; this script adds what they leave out. It runs before the page is drawn.
+(() => {
+  const NAMES = ["pytorch", "mxnet", "jax", "tensorflow"];
+  const KEY = "sphinx-design-tab-id-framework"; // where the tabs keep it
+
+  function stored() {
+    try { return localStorage.getItem(KEY); } catch { return null; } // storage may be forbidden
+  }
+
+  // A framework that there is not must not replace the reader's choice.
+  const address = new URL(location);
+  const asked = address.searchParams.get("framework");
+  if (asked !== null && !NAMES.includes(asked)) {
+    address.searchParams.delete("framework");
+    history.replaceState(null, "", address);
+  }
+
+  // Parts of the page that are for some frameworks only: book.css shows them by this name.
+  const choose = name => { document.documentElement.dataset.framework = name; };
+  choose([asked, stored()].find(name => NAMES.includes(name)) ?? NAMES[0]);
+
+  // Where tabs above change their heights, the one that was clicked stays where it is.
+  let top = 0;
+  const tabs = event => event.target.closest?.(".sd-tab-set");
+  document.addEventListener("change", event => {
+    if (tabs(event)) top = tabs(event).getBoundingClientRect().top;
+  }, { capture: true }); // before the tabs' own listeners
+  document.addEventListener("change", event => {
+    const label = event.target.nextElementSibling;
+    if (!tabs(event) || label?.dataset.syncGroup !== "framework") return;
+    choose(label.dataset.syncId);
+    scrollBy({ top: tabs(event).getBoundingClientRect().top - top, behavior: "instant" });
+  });
+
+  // Tabs may have changed their heights above the place that the address names.
+  addEventListener("load", () => {
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target) target.scrollIntoView();
+  });
+})();

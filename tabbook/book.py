@@ -1,0 +1,385 @@
+"""Derives the book's pages from the chapters and the outputs of their committed notebooks.
+
+A page is MyST Markdown, of which Sphinx makes a page of the site (book/conf.py): prose once, code
+and outputs in tabs that switch together, pictures as files beside it. Nothing is executed.
+"""
+
+import base64
+import itertools
+import posixpath
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+from tabbook import bibliography, source, split
+from tabbook.bibliography import Entry
+from tabbook.project import FRAMEWORKS, Project, TabbookError, write
+from tabbook.source import Cell, Chapter
+
+FRONT = "01_attention_cues"  # the chapter whose interactive view stands on the front page
+STALE = "run 'make notebooks'"
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+HEADING = re.compile(r"^(#{1,6}) +(.+)$", re.MULTILINE)
+CODE = re.compile(r"^(`{3,}).*?^\1|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+EQUATION = re.compile(
+    r"^\$\$\n(?P<maths>(?:(?!\$\$).)*\\tag\{(?P<number>[\d.]+)\}(?:(?!\$\$).)*)\$\$$",
+    re.MULTILINE | re.DOTALL,
+)
+MATHS = re.compile(r"\$\$.*?\$\$|\$[^$\n]+(?:\n[^$\n]+)?\$", re.DOTALL)
+FIGURE = re.compile(
+    r"^!\[(?P<alt>[^]]*)\]\((?P<path>[^)\s]+)\)\n\n"
+    r"\*(?P<label>Figure (?P<number>[\d.]*\d)\.)(?P<caption>(?:[^*\n]|\n(?!\n))*)\*$",
+    re.MULTILINE,
+)
+LINK = re.compile(r"!?\[[^]]*\]\([^)]*\)|<\w+:[^>\s]+>")
+CHAPTER = re.compile(r"\b([Cc]hapters?\s+|and |to )(\d\d)\b(?!:)")
+REFERENCE = re.compile(r"\b(?:(?:Figure\s+|figure\s+)([\d.]*\d)|([Ee]quations?)\s+\(([\d.]+)\))")
+
+
+def build(project: Project, out: Path) -> bool:
+    """Write the site to `out`/html, from pages in `out`/source.
+
+    Returns:
+        Whether Sphinx found nothing to complain about; it has printed what it did.
+
+    Raises:
+        TabbookError: a notebook is missing, stale or was not executed.
+    """
+    written = pages(project)
+    folder = out / "source"
+    for name, content in written.items():
+        write(folder / name, content)
+    for path in sorted(folder.rglob("*"), reverse=True):  # what an earlier call has left
+        if path.is_file() and path.relative_to(folder).as_posix() not in written:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet", "--builder", "html"]
+    command += ["--conf-dir", project.book, folder, out / "html"]
+    return subprocess.run(command, cwd=project.root).returncode == 0
+
+
+def pages(project: Project) -> dict[str, str | bytes]:
+    """The pages' sources and the pictures beside them, by their names in the source folder.
+
+    Raises:
+        TabbookError: a notebook is missing, stale or was not executed.
+    """
+    files: dict[str, str | bytes] = {}
+    problems: list[str] = []
+    entries = bibliography.read(project)
+    for chapter in source.read_all(project):
+        try:
+            page = _Page(project, chapter, entries, files)
+        except TabbookError as error:
+            problems += error.problems
+            continue
+        files[f"{chapter.name}.md"] = page.text()
+        for view in page.views()[:1] if chapter.name == FRONT else []:
+            files["view.html"] = view  # book/index.md shows it
+    if problems:
+        raise TabbookError(problems)
+    for path in sorted((project.notebooks / "img").glob("*")):
+        files[f"img/{path.name}"] = path.read_bytes()
+    for path in sorted((project.root / "docs").glob("*.md")):
+        files[f"docs/{path.name}"] = document(project, path, entries)
+    for path in sorted(project.book.glob("*.md")):
+        files[path.name] = path.read_text(encoding="utf-8")
+    return files
+
+
+def document(project: Project, path: Path, entries: list[Entry]) -> str:
+    """A page of docs/ as the book shows it: its links lead to pages of the book, or to GitHub."""
+    text = relink(project, path.read_text(encoding="utf-8"), project.relative(path))
+    if project.relative(path) == bibliography.PAGE:
+        for entry in entries:
+            text = text.replace(f"\n- {entry.text}", f"\n- []{{#{anchor(entry)}}}{entry.text}")
+    return text
+
+
+def relink(project: Project, text: str, place: str) -> str:
+    """Links of a Markdown text as the book needs them.
+
+    Args:
+        place: the text's file in the repository; its links are relative to it.
+    """
+
+    def page(path: str) -> str | None:
+        """The book's file for one in the repository, if it has one."""
+        found = re.fullmatch(r"notebooks/(\d\d_\w+\.md|img/.+)|(docs/\w+\.md)", path)
+        return (found[1] or found[2]) if found else None
+
+    def change(_: str, target: str) -> str:
+        path, mark, fragment = target.partition("#")
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(place), path))
+        inside = page(path)
+        if inside is None:
+            return f"{project.home.page(path)}{mark}{fragment}"
+        start = posixpath.dirname(page(place) or "") or "."
+        return f"{posixpath.relpath(inside, start)}{mark}{fragment}"
+
+    return split.map_links(text, change)
+
+
+def anchor(entry: Entry) -> str:
+    """The id of an entry on the bibliography's page."""
+    return "-".join(re.findall(r"\w+", str(entry.work).lower()))
+
+
+def outputs(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    """What an executed cell shows: ("text", it), ("image", PNG in base64) or ("view", HTML)."""
+    found: list[tuple[str, str]] = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if "image/png" in data:
+            found.append(("image", data["image/png"]))
+        elif data.get("text/html", "").startswith("<iframe"):
+            frame = data["text/html"].replace("<iframe", '<iframe class="view" loading="lazy"', 1)
+            found.append(("view", frame))
+        else:
+            trace = ANSI.sub("", "\n".join(output.get("traceback", [])))
+            text = (output.get("text") or data.get("text/plain") or trace).rstrip("\n")
+            if found and found[-1][0] == "text":
+                text = f"{found.pop()[1]}\n{text}"
+            found.append(("text", text))
+    return found
+
+
+class _Page:
+    """Makes the page of a chapter; pictures go into `files`."""
+
+    def __init__(self, project, chapter, entries, files):
+        self.project: Project = project
+        self.chapter: Chapter = chapter
+        self.entries: list[Entry] = entries
+        self.files: dict[str, str | bytes] = files
+        self.notebooks = {name: self._notebook(name) for name in FRAMEWORKS}
+        self.cells = {
+            name: {cell.id: cell for cell in notebook.cells}
+            for name, notebook in self.notebooks.items()
+        }
+
+    def _notebook(self, framework: str) -> nbformat.NotebookNode:
+        """The committed notebook, which has to be this chapter's and executed."""
+        path = self.project.notebook(self.chapter.name, framework)
+        stored = split.stored(path)
+        expected = split.readers(self.project, self.chapter, framework)
+        if stored is None or [(cell.id, cell.source) for cell in stored.cells] != [
+            (cell.id, cell.source) for cell in expected.cells
+        ]:
+            raise TabbookError(f"{self.project.relative(path)}: not the chapter's; {STALE}")
+        if not all(cell.get("execution_count", 1) for cell in stored.cells):
+            raise TabbookError(f"{self.project.relative(path)}: not executed; {STALE}")
+        return stored
+
+    def text(self) -> str:
+        """The whole page."""
+        parts = []
+        shown = [cell for cell in self.chapter.cells if cell.part != "hidden"]
+        for (tabbed, solution), cells in itertools.groupby(
+            shown, lambda cell: (len(cell.tabs) < len(FRAMEWORKS), cell.part == "solution")
+        ):
+            run = list(cells)
+            text = self._tabbed(run) if tabbed else _join(map(self._shared, run))
+            parts.append(directive("dropdown", "Solution", text, level=6) if solution else text)
+        return _join(parts) + "\n"
+
+    def views(self) -> list[str]:
+        """The interactive views of the first framework's notebook."""
+        shown = [outputs(cell) for cell in self.notebooks["pytorch"].cells if "outputs" in cell]
+        return [content for some in shown for kind, content in some if kind == "view"]
+
+    def _about(self) -> str:
+        """Tabs with the links to a framework's notebook, and how long it ran."""
+        name = self.chapter.name
+        page = self.project.home.page(self.project.relative(self.project.source(name)))
+        about = {}
+        for framework, notebook in self.notebooks.items():
+            file = f"notebooks/{framework}/{name}.ipynb"
+            self.files[file] = self.project.notebook(name, framework).read_bytes()
+            variant = self.project.relative(self.project.colab(name, framework))
+            links = [
+                f"{{download}}`Notebook <{file}>`",
+                f"[Open in Colab]({self.project.home.colab(variant)})",
+                f"[Source of this page]({page})",
+            ]
+            seconds = notebook.metadata.tabbook.get("seconds")
+            if seconds is not None:
+                links.append(f"runs in {seconds:.0f} s on one CPU core")
+            about[framework] = " · ".join(links)
+        return tab_set(about)
+
+    def _shared(self, cell: Cell) -> str:
+        """A cell that all tabs share; its outputs stand in tabs only if they differ."""
+        if cell.kind == "markdown":
+            title = re.match(r"# (.+)\n*", cell.text)
+            if title is None:
+                return self._prose(cell.text)
+            numbered = f"# {self.chapter.name[:2]} {title[1]}"
+            return _join([numbered, self._about(), self._prose(cell.text[title.end() :])])
+        shown = {name: outputs(self.cells[name][cell.id]) for name in FRAMEWORKS}
+        first, *others = shown.values()
+        if all(other == first for other in others):
+            return _join([_code(cell), self._outputs(cell, first)])
+        return _join(
+            [
+                _code(cell),
+                tab_set({name: self._outputs(cell, some, name) for name, some in shown.items()}),
+            ]
+        )
+
+    def _tabbed(self, run: list[Cell]) -> str:
+        """Neighboring cells that some tabs have: tabs if each has code, else marked parts."""
+        with_code = {name for cell in run if cell.kind == "code" for name in cell.tabs}
+        if len(with_code) == len(FRAMEWORKS):
+            return tab_set(
+                {
+                    name: _join(self._of(cell, name) for cell in run if name in cell.tabs)
+                    for name in FRAMEWORKS
+                }
+            )
+        parts = []
+        for cell in run:
+            together = [cell.tabs] if cell.kind == "markdown" else [(name,) for name in cell.tabs]
+            parts += [only(names, self._of(cell, names[0])) for names in together]
+        return _join(parts)
+
+    def _of(self, cell: Cell, framework: str) -> str:
+        """A cell within a tab."""
+        if cell.kind == "markdown":
+            # No section can begin here
+            text = HEADING.sub(
+                lambda match: directive(
+                    "rubric", match[2], options={"heading-level": len(match[1])}
+                ),
+                cell.text,
+            )
+            return self._prose(text)
+        shown = outputs(self.cells[framework][cell.id])
+        return _join([_code(cell), self._outputs(cell, shown, framework)])
+
+    def _outputs(self, cell: Cell, shown: list[tuple[str, str]], framework: str = "all") -> str:
+        """What a cell shows, in a framework or in all."""
+        parts = []
+        for number, (kind, content) in enumerate(shown, start=1):
+            if kind == "image":
+                name = f"outputs/{self.chapter.name}/{cell.id}-{framework}-{number}.png"
+                self.files[name] = base64.b64decode(content)
+                parts.append(directive("image", name, options={"alt": _line(cell.alt)}))
+            elif kind == "view":
+                parts.append(directive("raw", "html", content))
+            else:
+                parts.append(directive("code-block", "text", content, {"class": "output"}))
+        return _join(parts)
+
+    def _prose(self, text: str) -> str:
+        """A prose cell with references, citations and links that lead there."""
+        kept: list[str] = []
+
+        def keep(content: str) -> str:
+            kept.append(content)
+            return f"\0{len(kept) - 1}\0"
+
+        def equation(match: re.Match) -> str:
+            maths = f"\\begin{{equation}}\n{match['maths'].strip()}\n\\end{{equation}}"
+            label = f"({_label('equation', match['number'])})="
+            return keep(_join([label, directive("math", "", maths, {"no-wrap": ""})]))
+
+        def figure(match: re.Match) -> str:
+            options = {"name": _label("figure", match["number"]), "alt": _line(match["alt"])}
+            whole = directive("figure", match["path"], match["label"], options)
+            before, label, after = whole.rpartition(match["label"])
+            return keep(before + label) + match["caption"] + keep(after)  # a caption may refer
+
+        def reference(match: re.Match) -> str:
+            kind, number = ("figure", match[1]) if match[1] else ("equation", match[3])
+            return keep(f"[{match[0]}](#{_label(kind, number)})")
+
+        def chapter(match: re.Match) -> str:
+            names = [name for name in self.project.chapters() if name[:2] == match[2]]
+            if not names or names[0] == self.chapter.name:
+                return match[0]
+            before = "" if match[1][0] in "Cc" else match[1]  # "and 05" links the number only
+            return before + keep(f"[{match[0][len(before) :]}]({names[0]}.md)")
+
+        text = relink(self.project, text, self.project.relative(self.project.source("_")))
+        text = CODE.sub(lambda match: keep(match[0]), text)
+        text = EQUATION.sub(equation, text)
+        text = MATHS.sub(lambda match: keep(match[0]), text)
+        text = FIGURE.sub(figure, text)
+        text = LINK.sub(lambda match: keep(match[0]), text)
+        text, heading, listed = text.partition(bibliography.HEADING)
+        text = CHAPTER.sub(chapter, REFERENCE.sub(reference, text))
+        text = self._cite(text) + heading + listed
+        while kept and "\0" in text:
+            text = re.sub(r"\0(\d+)\0", lambda match: kept[int(match[1])], text)
+        return text
+
+    def _cite(self, text: str) -> str:
+        """A text whose citations lead to the bibliography."""
+        parts, end = [], 0
+        for work, match in bibliography.matches(text):
+            entries = bibliography.listed([work], self.entries)
+            if len(entries) == 1 and not re.search(r"\0|\n>", match[0]):
+                parts.append(text[end : match.start()])
+                end = match.end() + bool(match["open"] and text.startswith(")", match.end()))
+                target = f"{bibliography.PAGE}#{anchor(entries[0])}"
+                parts.append(f"[{text[match.start() : end]}]({target})")
+        return "".join([*parts, text[end:]])
+
+
+def directive(
+    name: str,
+    argument: str,
+    content: str = "",
+    options: dict[str, object] | None = None,
+    level: int = 0,
+) -> str:
+    """A MyST directive.
+
+    Args:
+        level: 0 for one that holds no other directive; else a number above those of the
+            directives that it holds.
+    """
+    longest = max([2, *map(len, re.findall(r"^`{3,}", content, re.MULTILINE))])
+    fence = ":" * (level + 2) if level else "`" * (longest + 1)
+    lines = [f"{fence}{{{name}}} {argument}".rstrip()]
+    lines += [f":{key}: {value}".rstrip() for key, value in (options or {}).items()]
+    return "\n".join([*lines, "", content, fence] if content else [*lines, fence])
+
+
+def tab_set(contents: dict[str, str]) -> str:
+    """Tabs, one for each framework, which switch with all others."""
+    items = [
+        directive("tab-item", FRAMEWORKS[name].label, content, {"sync": name}, level=3)
+        for name, content in contents.items()
+    ]
+    return directive("tab-set", "", _join(items), {"sync-group": "framework"}, level=4)
+
+
+def only(frameworks: tuple[str, ...], content: str) -> str:
+    """A part of the page that is for some frameworks."""
+    labels = ", ".join(FRAMEWORKS[name].label for name in frameworks)
+    classes = " ".join(["only", *(f"only-{name}" for name in frameworks)])
+    return directive("div", classes, _join([f"[{labels}]{{.only-label}}", content]), level=2)
+
+
+def _code(cell: Cell) -> str:
+    text = "\n".join(line for _, line in split.shown(cell))
+    return directive("code-block", "python", text)
+
+
+def _join(parts) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _label(kind: str, number: str) -> str:
+    return f"{kind}-{number.replace('.', '-')}"
