@@ -5,6 +5,7 @@ and outputs in tabs that switch together, pictures as files beside it. Nothing i
 """
 
 import base64
+import functools
 import itertools
 import posixpath
 import re
@@ -14,12 +15,12 @@ from pathlib import Path
 
 import nbformat
 
-from tabbook import bibliography, source, split
+from tabbook import bibliography, numbers, source, split
 from tabbook.bibliography import Entry
 from tabbook.project import FRAMEWORKS, Project, TabbookError, write
 from tabbook.source import Cell, Chapter
 
-FRONT = "01_attention_cues"  # the chapter whose interactive view stands on the front page
+FRONT = "05_bahdanau_decoder"  # the chapter whose interactive view stands on the front page
 STALE = "run 'make notebooks'"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -36,8 +37,6 @@ FIGURE = re.compile(
     re.MULTILINE,
 )
 LINK = re.compile(r"!?\[[^]]*\]\([^)]*\)|<\w+:[^>\s]+>")
-CHAPTER = re.compile(r"\b([Cc]hapters?\s+|and |to )(\d\d)\b(?!:)")
-REFERENCE = re.compile(r"\b(?:(?:Figure\s+|figure\s+)([\d.]*\d)|([Ee]quations?)\s+\(([\d.]+)\))")
 
 
 def build(project: Project, out: Path) -> bool:
@@ -295,16 +294,22 @@ class _Page:
             before, label, after = whole.rpartition(match["label"])
             return keep(before + label) + match["caption"] + keep(after)  # a caption may refer
 
-        def reference(match: re.Match) -> str:
-            kind, number = ("figure", match[1]) if match[1] else ("equation", match[3])
-            return keep(f"[{match[0]}](#{_label(kind, number)})")
+        def reference(match: re.Match, kind: str) -> str:
+            def link(text: str, number: str) -> str:
+                target = f"#{_label(kind, number)}"
+                if kind == "chapter":
+                    if number == self.chapter.name[:2]:
+                        return text
+                    (name,) = self.project.chapters([number])
+                    target = f"{name}.md"
+                return keep(f"[{text}]({target})")
 
-        def chapter(match: re.Match) -> str:
-            names = [name for name in self.project.chapters() if name[:2] == match[2]]
-            if not names or names[0] == self.chapter.name:
-                return match[0]
-            before = "" if match[1][0] in "Cc" else match[1]  # "and 05" links the number only
-            return before + keep(f"[{match[0][len(before) :]}]({names[0]}.md)")
+            found = re.findall(r"\d+\.?\d*", match[1])
+            if len(found) == 1:
+                return link(match[0], found[0])
+            return re.sub(
+                r"\(?(\d+\.?\d*)\)?", lambda number: link(number[0], number[1]), match[0]
+            )
 
         text = relink(self.project, text, self.project.relative(self.project.source("_")))
         text = CODE.sub(lambda match: keep(match[0]), text)
@@ -313,7 +318,8 @@ class _Page:
         text = FIGURE.sub(figure, text)
         text = LINK.sub(lambda match: keep(match[0]), text)
         text, heading, listed = text.partition(bibliography.HEADING)
-        text = CHAPTER.sub(chapter, REFERENCE.sub(reference, text))
+        for kind, pattern in numbers.REFERENCES.items():
+            text = pattern.sub(functools.partial(reference, kind=kind), text)
         text = self._cite(text) + heading + listed
         while kept and "\0" in text:
             text = re.sub(r"\0(\d+)\0", lambda match: kept[int(match[1])], text)

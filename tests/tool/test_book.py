@@ -108,7 +108,8 @@ def test_solutions_are_folded_and_hidden_tests_absent(toy):
     assert "BEGIN SOLUTION" not in text
 
 
-REFERENCES = r"""See chapter 02, chapter 05 and 06, equation (2.1), Figure 2.1 and `chapter 05`.
+REFERENCES = r"""See chapter 02, chapter
+05, chapters 05 and 06, equation (2.1), Figure 2.1 and `chapter 05`.
 
 $$
 \begin{aligned}
@@ -129,8 +130,9 @@ def test_references_lead_there(toy):
         page(toy, "", name)
     text = page(toy, REFERENCES)
     assert (
-        "See chapter 02, [chapter 05](05_five.md) and [06](06_six.md), "
-        "[equation (2.1)](#equation-2-1), [Figure 2.1](#figure-2-1) and `chapter 05`." in text
+        "See chapter 02, [chapter\n05](05_five.md), chapters [05](05_five.md) and "
+        "[06](06_six.md), [equation (2.1)](#equation-2-1), [Figure 2.1](#figure-2-1) "
+        "and `chapter 05`." in text
     )
     assert "(equation-2-1)=\n\n```{math}\n:no-wrap:\n\n\\begin{equation}\n\\begin{aligned}" in text
     assert text.count("\\tag{2.1}") == 1 and "$$" not in text
