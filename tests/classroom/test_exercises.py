@@ -183,4 +183,4 @@ def test_hidden_tests_are_quick(framework):
     start = time.perf_counter()
     for exercise, answer in answers.items():
         getattr(checks, exercise)(answer, framework.d2l)
-    assert time.perf_counter() - start < 20
+    assert time.perf_counter() - start < 40  # a quiet machine takes a third of it
