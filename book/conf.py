@@ -26,6 +26,7 @@ html_css_files = ["book.css"]
 html_js_files = [("book.js", {"priority": 100})]
 html_favicon = "static/favicon.svg"
 html_copy_source = False
+html_use_index = False
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_theme_options = {
     "repository_url": home.repository,
