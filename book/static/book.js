@@ -31,6 +31,26 @@
     if (!tabs(event) || label?.dataset.syncGroup !== "framework") return;
     choose(label.dataset.syncId);
     scrollBy({ top: tabs(event).getBoundingClientRect().top - top, behavior: "instant" });
+    measure();
+  });
+
+  // The theme lets Tab reach the boxes that scroll. It looks for them when the window's size changes;
+  // new tabs and opened solutions show others.
+  const measure = () => { dispatchEvent(new Event("resize")); };
+  document.addEventListener("toggle", measure, { capture: true });
+
+  // The theme names this button "Search", but it reads "Search Ctrl+K": who says what stands there
+  // should hit it.
+  addEventListener("DOMContentLoaded", () => {
+    document.querySelector(".search-button-field")?.removeAttribute("aria-label");
+  });
+
+  // A line may end after any formula: keep commas and brackets that follow one in its box.
+  addEventListener("DOMContentLoaded", () => {
+    for (const formula of document.querySelectorAll("span.math")) {
+      const next = formula.nextSibling, marks = /^[.,;:!?)\]’”]+/.exec(next?.nodeValue);
+      if (marks) formula.append(next.nodeValue.slice(0, marks[0].length)), next.deleteData(0, marks[0].length);
+    }
   });
 
   // Tabs may have changed their heights above the place that the address names.

@@ -1,0 +1,87 @@
+"""The book's pages and questions that several tests ask of a page in the browser."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tabbook.project import Project
+
+ROOT = Path(__file__).parents[2]
+SITE = ROOT / "build/book/html"
+CHAPTERS = [f"{name}.html" for name in Project(ROOT).chapters()]
+# Without a site there is still a page to ask for: the fixture `site` then says what to do.
+PAGES = sorted(
+    path.relative_to(SITE).as_posix()
+    for path in SITE.rglob("*.html")
+    if not path.relative_to(SITE).as_posix().startswith("_")
+) or ["index.html"]
+
+# Which tabs are chosen, code shown, and parts shown that are for other frameworks
+SHOWN = """framework => {
+    const seen = (selector, test) => [...document.querySelectorAll(selector)]
+        .filter(e => e.checkVisibility()).filter(test);
+    return {
+        chosen: [...new Set([...document.querySelectorAll('.sd-tab-set > input:checked + label')]
+            .map(label => label.dataset.syncId))],
+        code: seen('article div.highlight-python pre', () => true).map(pre => pre.textContent),
+        foreign: seen('.sd-tab-content',
+            e => e.previousElementSibling.dataset.syncId !== framework)
+            .concat(seen('.only', e => !e.classList.contains(`only-${framework}`)))
+            .map(e => e.textContent),
+    };
+}"""
+
+
+def together(names):
+    """Parameters whose tests xdist leaves to one worker: a page is loaded once for all of them."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+
+
+def label(framework):
+    """The selector of a framework's tabs."""
+    return f"article label[data-sync-id={framework}]"
+
+
+def choose(page, framework):
+    """Click a framework's first tab, if the page has tabs."""
+    tabs = page.locator(label(framework))
+    if tabs.count():
+        tabs.first.click()
+
+
+def code(chapter, framework):
+    """The sources of a notebook's code cells, and Python that its prose quotes, in order."""
+    path = Project(ROOT).notebook(chapter.removesuffix(".html"), framework)
+    found = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            found.append(cell.source)
+        for start, text in re.findall(r"^(> |)```python\n(.*?)\n\1```", cell.source, re.M | re.S):
+            found.append(re.sub(f"^{start.strip()} ?" if start else "^", "", text, flags=re.M))
+    return found
+
+
+def watch(page):
+    """Collect what goes wrong on a page from now on: a list, which grows."""
+    wrong = []
+
+    def console(message):
+        if message.type in ("error", "warning"):
+            wrong.append(f"console: {message.text}")
+
+    def answered(response):
+        if response.status >= 400:
+            wrong.append(f"{response.status}: {response.url}")
+
+    page.on("console", console)
+    page.on("response", answered)
+    page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
+    page.on("requestfailed", lambda request: wrong.append(f"{request.failure}: {request.url}"))
+    return wrong
+
+
+def typeset(page):
+    """Wait until MathJax, where a page has it, has set all formulas."""
+    page.evaluate("window.MathJax?.startup?.promise")
