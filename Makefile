@@ -127,7 +127,7 @@ test-notebooks: $(READ) $(WRITE) ## run the committed notebooks again and compar
 	    $(FRAMEWORKS:%=notebooks/%$(CHAPTER:%=/%_*.ipynb))
 
 test-book: $(WRITE) book ## read the book in a headless Chromium
-	$(PY) -m pytest -n 2 --dist loadgroup tests/book
+	$(PY) -m pytest -n 2 --dist loadfile tests/book
 
 mutants: $(READ) $(WRITE) ## make mistakes in the library: do the tests catch them?
 	$(PY) tools/mutants.py --write $(FRAMEWORK:%=--framework %)

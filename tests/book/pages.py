@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import nbformat
-import pytest
 
 from tabbook.project import Project
 
@@ -32,11 +31,6 @@ SHOWN = """framework => {
             .map(e => e.textContent),
     };
 }"""
-
-
-def together(names):
-    """Parameters whose tests xdist leaves to one worker: a page is loaded once for all of them."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
 
 
 def label(framework):

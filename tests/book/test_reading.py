@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.book.pages import CHAPTERS, SITE, label, together, typeset
+from tests.book.pages import CHAPTERS, SITE, label, typeset
 
 LOOKS = {"light": ("light", 1280), "dark": ("dark", 1280), "phone": ("light", 390)}
 WORDS = "section:visible .word"
@@ -27,7 +27,7 @@ def test_search_finds_a_chapter(page):
     assert f"/{CHAPTERS[1]}" in page.url
 
 
-@pytest.fixture(scope="module", params=together(["index.html", CHAPTERS[0]]))
+@pytest.fixture(scope="module", params=["index.html", CHAPTERS[0]])
 def view(request, browser, site):
     """A page with an attention view, and the view's frame."""
     with browser.new_context(base_url=site) as context:

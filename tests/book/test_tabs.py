@@ -3,7 +3,7 @@
 import pytest
 
 from tabbook.project import FRAMEWORKS
-from tests.book.pages import CHAPTERS, SHOWN, choose, code, label, together, typeset
+from tests.book.pages import CHAPTERS, SHOWN, choose, code, label, typeset
 
 # Where a tab set stands in the window
 TOP = "label => label.parentElement.getBoundingClientRect().top"
@@ -20,7 +20,7 @@ def context(browser, site):
         yield context
 
 
-@pytest.fixture(scope="module", params=together(CHAPTERS))
+@pytest.fixture(scope="module", params=CHAPTERS)
 def chapter(request, context):
     """A chapter's name and the page with it, all solutions open."""
     page = context.new_page()
