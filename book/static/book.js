@@ -20,18 +20,28 @@
   const choose = name => { document.documentElement.dataset.framework = name; };
   choose([asked, stored()].find(name => NAMES.includes(name)) ?? NAMES[0]);
 
-  // Where tabs above change their heights, the one that was clicked stays where it is.
-  let top = 0;
+  // Where tabs above change their heights, and views in them a moment later, the tab that was
+  // clicked stays where it is, until the reader goes on.
+  let clicked = null, top = 0;
   const tabs = event => event.target.closest?.(".sd-tab-set");
+  const hold = () => {
+    if (clicked) scrollBy({ top: clicked.getBoundingClientRect().top - top, behavior: "instant" });
+  };
   document.addEventListener("change", event => {
-    if (tabs(event)) top = tabs(event).getBoundingClientRect().top;
+    clicked = tabs(event);
+    top = clicked?.getBoundingClientRect().top;
   }, { capture: true }); // before the tabs' own listeners
   document.addEventListener("change", event => {
     const label = event.target.nextElementSibling;
     if (!tabs(event) || label?.dataset.syncGroup !== "framework") return;
     choose(label.dataset.syncId);
-    scrollBy({ top: tabs(event).getBoundingClientRect().top - top, behavior: "instant" });
+    hold();
     measure();
+  });
+  for (const event of ["pointerdown", "keydown", "wheel", "touchmove"])
+    addEventListener(event, () => { clicked = null; }, { capture: true, passive: true });
+  addEventListener("DOMContentLoaded", () => {
+    new ResizeObserver(hold).observe(document.body);
   });
 
   // The theme lets Tab reach the boxes that scroll. It looks for them when the window's size changes;

@@ -26,6 +26,7 @@ def site():
         pytest.fail("no site in build/book/html: run make book")
     handler = functools.partial(Handler, directory=SITE)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.handle_error = lambda *_: None  # pages are left while they load
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/"

@@ -76,6 +76,13 @@ def watch(page):
     return wrong
 
 
+def hurry(page):
+    """Load the views that wait until they come near to the window."""
+    page.evaluate("document.querySelectorAll('iframe').forEach(e => { e.loading = 'eager'; })")
+    for frame in page.frames:
+        frame.wait_for_load_state()
+
+
 def typeset(page):
     """Wait until MathJax, where a page has it, has set all formulas."""
     page.evaluate("window.MathJax?.startup?.promise")

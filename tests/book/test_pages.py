@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tabbook.project import FRAMEWORKS
-from tests.book.pages import CHAPTERS, PAGES, choose, typeset, watch
+from tests.book.pages import CHAPTERS, PAGES, choose, hurry, typeset, watch
 
 AXE = Path(__file__).with_name("axe.min.js")  # axe-core 4.14.1, github.com/dequelabs/axe-core
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -32,10 +32,7 @@ def visit(request, context, site):
     )
     page.goto(request.param)
     typeset(page)
-    # What only comes near to the window
-    page.evaluate("document.querySelectorAll('iframe').forEach(e => { e.loading = 'eager'; })")
-    for frame in page.frames:
-        frame.wait_for_load_state()
+    hurry(page)
     page.add_style_tag(content="* { transition: none !important }")  # colors would fade
     theme(page, "dark")
     page.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")

@@ -119,6 +119,7 @@ def test_the_keyboard_skips_to_the_text(page):
 
 
 def test_the_keyboard_opens_solutions(page):
+    page.set_viewport_size({"width": 390, "height": 844})
     page.goto(CHAPTERS[4])
     typeset(page)
     code = page.locator("details .highlight-python:visible")
@@ -126,8 +127,7 @@ def test_the_keyboard_opens_solutions(page):
     page.locator("summary").focus()
     page.keyboard.press("Enter")
     expect(code.first).to_be_visible()
-    # What scrolls in there can be reached once it is open
-    page.set_viewport_size({"width": 390, "height": 844})
+    # What scrolls in there can be reached now
     expect(code.first.locator("pre")).to_have_attribute("tabindex", "0")
 
 
