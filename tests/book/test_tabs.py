@@ -64,32 +64,35 @@ def test_a_clicked_tab_stays_where_it_is(chapter, anchoring):
 
 
 def test_print_shows_one_framework_and_all_of_its_code(chapter):
-    """A4 is 794 pixels wide."""
+    """A4 is 794 pixels wide, A5 559."""
     name, page = chapter
     choose(page, "jax")
-    page.emulate_media(media="print")
     usual = page.viewport_size
+    page.emulate_media(media="print")
     page.set_viewport_size({"width": 794, "height": 1123})
     shown = page.evaluate(SHOWN, "jax")
-    hidden = "#pst-primary-sidebar, #pst-secondary-sidebar, .bd-header-article, .prev-next-footer"
     seen = page.evaluate(
         """hidden => ({
             width: document.documentElement.scrollWidth,
             cut: [...document.querySelectorAll('article *')].filter(e =>
                 e.checkVisibility() && e.getBoundingClientRect().right > 794.5
                 && !e.closest('mjx-assistive-mml')).map(e => e.outerHTML.slice(0, 200)),
-            scrolls: [...document.querySelectorAll('article pre')].filter(e =>
-                e.checkVisibility() && e.scrollWidth > e.clientWidth).map(e => e.textContent),
             beside: [...document.querySelectorAll(hidden)].filter(e => e.checkVisibility())
                 .map(e => e.outerHTML.slice(0, 200)),
         })""",
-        hidden,
+        "#pst-primary-sidebar, #pst-secondary-sidebar, .bd-header-article, .prev-next-footer",
+    )
+    page.set_viewport_size({"width": 559, "height": 794})
+    lost = page.evaluate(
+        """[...document.querySelectorAll('article pre')].filter(e => e.checkVisibility()
+            && e.scrollWidth > e.clientWidth).map(e => e.textContent)"""
     )
     page.emulate_media(media="screen")
     page.set_viewport_size(usual)
     assert shown["foreign"] == []
     assert [text.strip() for text in shown["code"]] == code(name, "jax")
-    assert seen == {"width": 794, "cut": [], "scrolls": [], "beside": []}
+    assert seen == {"width": 794, "cut": [], "beside": []}
+    assert lost == []
 
 
 def test_the_choice_goes_from_page_to_page_and_from_visit_to_visit(page, browser, site):
