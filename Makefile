@@ -126,8 +126,10 @@ test-notebooks: $(READ) $(WRITE) ## run the committed notebooks again and compar
 	$(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadfile \
 	    $(FRAMEWORKS:%=notebooks/%$(CHAPTER:%=/%_*.ipynb))
 
+# A browser that hangs fails its test after five minutes.
 test-book: $(WRITE) book ## read the book in a headless Chromium
-	$(PY) -m pytest -n 2 --dist loadfile tests/book
+	$(PY) -m pytest -n 2 --dist loadfile -o faulthandler_timeout=300 \
+	    -o faulthandler_exit_on_timeout=true tests/book
 
 mutants: $(READ) $(WRITE) ## make mistakes in the library: do the tests catch them?
 	$(PY) tools/mutants.py --write $(FRAMEWORK:%=--framework %)
