@@ -23,19 +23,7 @@ from tabbook.source import Cell, Chapter
 FRONT = "05_bahdanau_decoder"  # the chapter whose interactive view stands on the front page
 STALE = "run 'make notebooks'"
 
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
 HEADING = re.compile(r"^(#{1,6}) +(.+)$", re.MULTILINE)
-CODE = re.compile(r"^(`{3,}).*?^\1|`[^`\n]*`", re.MULTILINE | re.DOTALL)
-EQUATION = re.compile(
-    r"^\$\$\n(?P<maths>(?:(?!\$\$).)*\\tag\{(?P<number>[\d.]+)\}(?:(?!\$\$).)*)\$\$$",
-    re.MULTILINE | re.DOTALL,
-)
-MATHS = re.compile(r"\$\$.*?\$\$|\$[^$\n]+(?:\n[^$\n]+)?\$", re.DOTALL)
-FIGURE = re.compile(
-    r"^!\[(?P<alt>[^]]*)\]\((?P<path>[^)\s]+)\)\n\n"
-    r"\*(?P<label>Figure (?P<number>[\d.]*\d)\.)(?P<caption>(?:[^*\n]|\n(?!\n))*)\*$",
-    re.MULTILINE,
-)
 LINK = re.compile(r"!?\[[^]]*\]\([^)]*\)|<\w+:[^>\s]+>")
 
 
@@ -140,7 +128,7 @@ def outputs(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:
             frame = data["text/html"].replace("<iframe", '<iframe class="view" loading="lazy"', 1)
             found.append(("view", frame))
         else:
-            trace = ANSI.sub("", "\n".join(output.get("traceback", [])))
+            trace = split.ANSI.sub("", "\n".join(output.get("traceback", [])))
             text = (output.get("text") or data.get("text/plain") or trace).rstrip("\n")
             if found and found[-1][0] == "text":
                 text = f"{found.pop()[1]}\n{text}"
@@ -283,12 +271,17 @@ class _Page:
             kept.append(content)
             return f"\0{len(kept) - 1}\0"
 
-        def equation(match: re.Match) -> str:
-            maths = f"\\begin{{equation}}\n{match['maths'].strip()}\n\\end{{equation}}"
-            label = f"({_label('equation', match['number'])})="
+        def code_or_maths(match: re.Match) -> str:
+            found = numbers.NUMBERED["equation"].fullmatch(match[0])
+            if not found or not found["number"]:
+                return keep(match[0])
+            maths = f"\\begin{{equation}}\n{found['maths'].strip()}\n\\end{{equation}}"
+            label = f"({_label('equation', found['number'])})="
             return keep(_join([label, directive("math", "", maths, {"no-wrap": ""})]))
 
         def figure(match: re.Match) -> str:
+            if not match["number"]:
+                return keep(match[0])
             options = {"name": _label("figure", match["number"]), "alt": _line(match["alt"])}
             whole = directive("figure", match["path"], match["label"], options)
             before, label, after = whole.rpartition(match["label"])
@@ -304,7 +297,7 @@ class _Page:
                     target = f"{name}.md"
                 return keep(f"[{text}]({target})")
 
-            found = re.findall(r"\d+\.?\d*", match[1])
+            found = numbers.NUMBER.findall(match[1])
             if len(found) == 1:
                 return link(match[0], found[0])
             return re.sub(
@@ -312,10 +305,8 @@ class _Page:
             )
 
         text = relink(self.project, text, self.project.relative(self.project.source("_")))
-        text = CODE.sub(lambda match: keep(match[0]), text)
-        text = EQUATION.sub(equation, text)
-        text = MATHS.sub(lambda match: keep(match[0]), text)
-        text = FIGURE.sub(figure, text)
+        text = split.CODE_OR_MATHS.sub(code_or_maths, text)
+        text = numbers.NUMBERED["figure"].sub(figure, text)
         text = LINK.sub(lambda match: keep(match[0]), text)
         text, heading, listed = text.partition(bibliography.HEADING)
         for kind, pattern in numbers.REFERENCES.items():

@@ -22,7 +22,6 @@ from tabbook.project import Project, TabbookError, write
 from tabbook.source import Chapter
 
 PROGRESS_SECONDS = 5
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def cores() -> int:
@@ -254,7 +253,7 @@ def _explain(run: Run) -> str:
             if output.output_type == "error" and "raises-exception" not in cell.metadata.get(
                 "tags", []
             ):
-                traceback = ANSI.sub("", "\n".join(output.traceback))
+                traceback = split.ANSI.sub("", "\n".join(output.traceback))
                 lines = re.findall(rf"Cell In\[{cell.execution_count}\], line (\d+)", traceback)
                 source = {known.id: known for known in run.chapter.cells}.get(cell.id)
                 if source is None:

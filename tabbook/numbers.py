@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from tabbook.source import Cell, Chapter
 
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
-# What is numbered, and where its number stands: the first group, empty if it stands nowhere
+# What is numbered; the group `number` is empty if it has none
 NUMBERED = {
-    "equation": re.compile(r"\$\$.*?(?:\\tag\{([^}]*)\}\s*)?\$\$", re.DOTALL),
+    "equation": re.compile(r"\$\$(?P<maths>.*?(?:\\tag\{(?P<number>[^}]*)\}\s*)?)\$\$", re.DOTALL),
     "figure": re.compile(
-        r"!\[.*?\]\([^)]*\)(?:\n\n\*Figure (\S+)\. (?:(?!\n\n).)+\*(?=\n\n|\s*\Z))?", re.DOTALL
+        r"!\[(?P<alt>.*?)\]\((?P<path>[^)]*)\)"
+        r"(?:\n\n\*(?P<label>Figure (?P<number>\S+)\.)"
+        r"(?P<caption> (?:(?!\n\n).)+)\*(?=\n\n|\s*\Z))?",
+        re.DOTALL,
     ),
 }
 WANTED = {
     "equation": r"end it with \tag{NUMBER}",
     "figure": "write '*Figure NUMBER. What to see.*' as the paragraph below it",
 }
+NUMBER = re.compile(r"\d+\.?\d*")  # of a chapter, too
 AND = r"(?:,|,?\s+(?:and|or|to))\s+"
 REFERENCES = {
     kind: re.compile(rf"(?<!\*)\b{kind}s?\s+({number}(?:{AND}{number})*)", re.IGNORECASE)
@@ -66,7 +70,7 @@ def _numbered(chapter: Chapter, kind: str) -> Iterator[tuple[Cell, int, str | No
     for cell in chapter.cells:
         text = _prose(cell)
         for found in NUMBERED[kind].finditer(text):
-            yield cell, text.count("\n", 0, found.start()) + 1, found[1]
+            yield cell, text.count("\n", 0, found.start()) + 1, found["number"]
 
 
 def _references(cell: Cell) -> Iterator[tuple[int, str, str]]:
@@ -74,10 +78,10 @@ def _references(cell: Cell) -> Iterator[tuple[int, str, str]]:
     text = _prose(cell)
     for kind, pattern in REFERENCES.items():
         for found in pattern.finditer(text):
-            for number in re.findall(r"\d+\.?\d*", found[1]):
+            for number in NUMBER.findall(found[1]):
                 yield text.count("\n", 0, found.start()) + 1, kind, number
 
 
 def _own(cell: Cell) -> list[str]:
     """The numbers that stand in a cell's own equations."""
-    return [found[1] for found in NUMBERED["equation"].finditer(cell.text)]
+    return [found["number"] for found in NUMBERED["equation"].finditer(cell.text)]

@@ -12,6 +12,7 @@ from tabbook.source import BEGIN, END, Cell, Chapter
 
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 LINK = re.compile(r'(\]\(|\bsrc="|\bhref=")([^)\s"]+)')
+ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colors in a traceback
 CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$)", re.DOTALL)
 
 

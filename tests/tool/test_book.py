@@ -7,7 +7,7 @@ import shutil
 import nbformat
 import pytest
 
-from tabbook import book
+from tabbook import book, numbers, source
 from tabbook.project import FRAMEWORKS
 from tests.tool.conftest import EXERCISE, REPOSITORY
 
@@ -138,6 +138,15 @@ def test_references_lead_there(toy):
     assert text.count("\\tag{2.1}") == 1 and "$$" not in text
     assert "{figure} img/boxes.svg\n:name: figure-2-1\n:alt: Two boxes side by side\n" in text
     assert "Figure 2.1. Boxes, as $x_i$ of [chapter 05](05_five.md)." in text
+
+
+def test_the_book_takes_for_numbered_what_check_takes_for_it(toy):
+    body = "$$ a = b \\tag{2.1} $$\n\n![A [0, 1]](img/a.svg)\n\n*Figure 2.1. A *b* and $x^*$.*\n"
+    text = page(toy, body)
+    assert list(numbers.problems(source.read_all(toy.project))) == []
+    assert "(equation-2-1)=\n\n```{math}" in text and "$$" not in text
+    assert "{figure} img/a.svg\n:name: figure-2-1\n:alt: A [0, 1]\n" in text
+    assert "Figure 2.1. A *b* and $x^*$.\n```" in text
 
 
 def test_links_lead_to_pages_or_to_github(toy):
