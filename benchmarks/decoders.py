@@ -50,8 +50,8 @@ def scale(d2l, model, score):
         def score(self, queries, projected_keys):
             return super().score(queries, projected_keys) / SIZES["num_hiddens"] ** 0.5
 
-    model.decoder.attention = ScaledAttention(SIZES["num_hiddens"], score)
-    return d2l.Seq2Seq(model.encoder, model.decoder)  # makes the new attention's weights
+    model.decoder.attention.__class__ = ScaledAttention
+    return model
 
 
 def load():
@@ -134,7 +134,7 @@ def milliseconds(d2l, model, corpus):
     """Median time of a training step with a batch of the longest sentences."""
     pairs = sorted(corpus.train, key=lambda pair: len(pair.source))[-BATCH_SIZE:]
     batch = corpora.pad_batch(pairs, corpus.src_vocab, corpus.tgt_vocab)
-    train_step, _ = d2l.make_steps(model, 0.005, 1.0, TIMED_STEPS + WARM_UP, SEED)
+    train_step, _ = model.make_steps(0.005, 1.0, TIMED_STEPS + WARM_UP, SEED)
     # fetching the loss waits for the step
     seconds = median_seconds(lambda: float(train_step(batch)), TIMED_STEPS, WARM_UP)
     return round(1000 * seconds, 1)

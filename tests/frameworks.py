@@ -38,6 +38,11 @@ class Framework:
         """The generated module, `d2l_ext.torch` and so on."""
         return importlib.import_module(f"d2l_ext.{self.library}")
 
+    @property
+    def options(self):
+        """What the library's layers take beside their sizes: random streams in JAX."""
+        return {}
+
     def array(self, values, dtype=None):
         """Make a native array, where PyTorch and MXNet ask for it on the library's `device()`.
 
@@ -178,6 +183,12 @@ class JAX(Framework):
     @functools.cached_property
     def jax(self):
         return importlib.import_module("jax")
+
+    @property
+    def options(self):
+        from flax import nnx
+
+        return {"rngs": nnx.Rngs(0)}
 
     def array(self, values, dtype=None):
         return self.jax.numpy.asarray(values, dtype=dtype)

@@ -88,14 +88,16 @@ def forbid_mixing(mxnet):
     raise RuntimeError("two devices were mixed, and nobody noticed")
 
 
-def attentions(d2l):
+def attentions(framework):
+    """One of each kind, for queries and keys of size 4."""
+    d2l, options = framework.d2l, framework.options
     return {
         "dot": d2l.DotProductAttention(),
-        "additive": d2l.AdditiveAttention(5),
-        "bilinear": d2l.BilinearAttention(),
-        "general": d2l.GlobalAttention(5, "general"),
-        "predictive": d2l.LocalAttention(5, "predictive", window=1),
-        "monotonic": d2l.LocalAttention(5, "monotonic", window=1),
+        "additive": d2l.AdditiveAttention(4, 4, 5, **options),
+        "bilinear": d2l.BilinearAttention(4, 4, **options),
+        "general": d2l.GlobalAttention(4, 4, 5, "general", **options),
+        "predictive": d2l.LocalAttention(4, 4, 5, "predictive", window=1, **options),
+        "monotonic": d2l.LocalAttention(4, 4, 5, "monotonic", window=1, **options),
     }
 
 
@@ -125,12 +127,12 @@ def run(framework, stand_in, device, results_follow):
     for lens in (np.array([2, 3]), d2l.from_numpy(np.array([2, 3], "int32"))):
         results("sequence_mask", d2l.sequence_mask(x, lens))
         results("masked_softmax", d2l.masked_softmax(x, lens))
-        for name, attention in attentions(d2l).items():
+        for name, attention in attentions(framework).items():
             output, weights = attention(x, x, x, lens)
             if results_follow:
                 lies_there(name, output, weights)
     if results_follow:
-        lies_there("GRUCell", d2l.GRUCell(4)(x[:, 0], x[:, 1]))
+        lies_there("GRUCell", d2l.GRUCell(4, 4, **framework.options)(x[:, 0], x[:, 1]))
 
     for kind in stand_in.kinds:
         model = tiny.new_model(framework, *kind)
@@ -138,7 +140,7 @@ def run(framework, stand_in, device, results_follow):
         model.src_vocab, model.tgt_vocab = tiny.SRC_VOCAB, tiny.TGT_VOCAB
         found[kind, "teacher forcing"] = d2l.teacher_forcing(model, *tiny.batch())
         results((kind, "logits"), model(*map(d2l.from_numpy, tiny.batch()))[0])
-        train_step, evaluate = d2l.make_steps(model, 0.005, 1.0, 10, seed=0)
+        train_step, evaluate = model.make_steps(0.005, 1.0, 10, seed=0)
         batch = tiny.learning_batch()
         losses = [train_step(batch), train_step(batch), evaluate(batch)]
         results((kind, "losses"), *losses)

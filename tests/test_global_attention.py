@@ -15,6 +15,11 @@ from tests import frameworks, test_attention_functions, tiny
 HIDDENS = 4
 
 
+def local(framework, *options, **more):
+    """Local attention for queries and keys of size 5."""
+    return framework.d2l.LocalAttention(5, 5, HIDDENS, *options, **more, **framework.options)
+
+
 def draw(framework, *shape, seed=0):
     array = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     return framework.array(array)
@@ -22,7 +27,7 @@ def draw(framework, *shape, seed=0):
 
 def test_a_window_moves_with_the_step(framework):
     """Monotonic: p = t; the first step may differ from sentence to sentence."""
-    attention = framework.d2l.LocalAttention(HIDDENS, "monotonic", window=1, score="dot")
+    attention = local(framework, "monotonic", window=1, score="dot")
     queries, keys = draw(framework, 3, 2, 5), draw(framework, 3, 8, 5, seed=1)
     lens = np.array([8, 8, 3])
     for first_step, starts in ((0, [0, 0, 0]), (2, [2, 2, 2]), (np.array([1, 5, 4]), [1, 5, 4])):
@@ -38,7 +43,7 @@ def test_a_window_moves_with_the_step(framework):
 
 
 def test_a_window_behind_the_sentence_gives_nothing(framework):
-    attention = framework.d2l.LocalAttention(HIDDENS, "monotonic", window=2, score="dot")
+    attention = local(framework, "monotonic", window=2, score="dot")
     queries, keys = draw(framework, 2, 1, 5), draw(framework, 2, 4, 5, seed=1)
     output, weights = attention.attend(queries, keys, keys, np.array([4, 2]), 9)
     assert not framework.numpy(output).any() and not framework.numpy(weights).any()
@@ -47,7 +52,7 @@ def test_a_window_behind_the_sentence_gives_nothing(framework):
 @pytest.mark.parametrize("alignment", exchange.ALIGNMENTS)
 def test_what_lies_outside_the_window_is_not_touched(framework, alignment):
     """NaN there would reach the result if it were computed and multiplied by 0."""
-    attention = framework.d2l.LocalAttention(HIDDENS, alignment, window=2)
+    attention = local(framework, alignment, window=2)
     queries, keys = draw(framework, 2, 3, 5), draw(framework, 2, 40, 5, seed=1)
     expected = attention(queries, keys, keys)
     touched = framework.numpy(expected[1]) > 0
@@ -61,7 +66,7 @@ def test_what_lies_outside_the_window_is_not_touched(framework, alignment):
 
 
 def test_predicted_centers_lie_within_each_sentence(framework):
-    attention = framework.d2l.LocalAttention(HIDDENS, window=3)
+    attention = local(framework, window=3)
     queries, keys = draw(framework, 3, 6, 5), draw(framework, 3, 20, 5, seed=1)
     attention(queries, keys, keys)
     lens = framework.array(np.array([[20], [7], [1]], np.float32))
@@ -76,7 +81,7 @@ def test_predicted_centers_lie_within_each_sentence(framework):
 
 def test_the_center_moves_towards_what_helps(framework):
     """The gradient reaches the prediction, through the Gaussian, with the right sign."""
-    attention = framework.d2l.LocalAttention(HIDDENS, window=4, score="dot")
+    attention = local(framework, window=4, score="dot")
     queries, keys = draw(framework, 1, 1, 5), framework.array(np.zeros((1, 12, 5), np.float32))
     lens = framework.array(np.array([[12.0]], np.float32))
     attention(queries, keys, keys)
@@ -99,7 +104,7 @@ def test_the_center_moves_towards_what_helps(framework):
 )
 def test_wrong_options_are_named(framework, name, options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        getattr(framework.d2l, name)(HIDDENS, **options)
+        getattr(framework.d2l, name)(5, 5, HIDDENS, **options, **framework.options)
 
 
 def test_dot_wants_states_of_one_width(framework):
@@ -114,9 +119,9 @@ def test_steps_at_once_and_one_by_one(framework, kind):
     d2l, model = framework.d2l, tiny.shared_model(framework, *kind)
     src, src_valid_len, tgt_in = tiny.batch()
     logits, weights = d2l.teacher_forcing(model, src, src_valid_len, tgt_in)
-    state = d2l.start_decoding(model, src, src_valid_len, beam_size=1)
+    state = model.start_decoding(src, src_valid_len)
     for step in range(tgt_in.shape[1]):
-        log_probs, found, state = d2l.decode_step(model, tgt_in[:, step], state)
+        log_probs, found, state = model.decode_step(tgt_in[:, step], state)
         found = found[:, : weights.shape[2]]  # JAX pads the source further
         np.testing.assert_allclose(found, weights[:, step], atol=2e-6)
         expected = logits[:, step] - np.log(np.exp(logits[:, step]).sum(1, keepdims=True))

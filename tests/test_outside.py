@@ -13,7 +13,7 @@ import pytest
 
 from d2l_ext import compat
 from tests import frameworks, tiny
-from tests.test_attention_functions import weights_of
+from tests.test_attention_functions import build, weights_of
 
 BATCH, QUERIES, KEYS, SIZE, HIDDENS = 3, 4, 5, 6, 7
 LENS = np.array([2, 5, 1])
@@ -212,7 +212,7 @@ BOOK_DOT_PRODUCTS = book(book_dot_product)
 
 def ours(framework, name, arrays, lens, **options):
     """Our output and weights, and the layer."""
-    layer = getattr(framework.d2l, name)(**options)
+    layer = build(framework, name, options, SIZE, SIZE)
     output, weights = layer(*native(framework, *arrays), lens)
     return framework.numpy(output), framework.numpy(weights), layer
 
@@ -466,7 +466,7 @@ def test_the_encoder(framework, layer, two_way):
                 weights[name][-tiny.HIDDENS :] = 0
     model = encoder_with(framework, weights, two_way)
     src = np.random.default_rng(0).integers(len(tiny.SRC_VOCAB), size=(4, 4), dtype=np.int32)
-    hidden, (_, outputs, _) = framework.d2l.start_decoding(model, src, READ, 1)
+    hidden, (_, outputs, _) = model.start_decoding(src, READ)
 
     expected, state = layer(weights, weights["encoder.embedding"][src], READ, two_way)
     if two_way:
@@ -502,7 +502,7 @@ def test_the_books_encoder_reads_on_over_padding(framework):
     model = encoder_with(framework, weights, False)
     src = np.random.default_rng(0).integers(len(tiny.SRC_VOCAB), size=(4, 4), dtype=np.int32)
     lens = np.array([4, 4, 2, 4], np.int32)
-    hidden, (_, outputs, _) = framework.d2l.start_decoding(model, src, lens, 1)
+    hidden, (_, outputs, _) = model.start_decoding(src, lens)
     hidden, outputs = framework.numpy(hidden), framework.numpy(outputs)
     full, padded = [0, 1, 3], 2
     expected, state = book_encoder(weights, src)

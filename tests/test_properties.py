@@ -216,7 +216,8 @@ KEY_SIZE, VALUE_SIZE = 3, 2
 
 @functools.cache
 def attention_layer(framework, name, *options):
-    return getattr(framework.d2l, name)(**dict(options))
+    sizes = 2 * [KEY_SIZE]
+    return test_attention_functions.build(framework, name, dict(options), *sizes)
 
 
 @functools.cache
@@ -314,7 +315,7 @@ def close(found, expected):
 
 def encode(framework, model, source):
     """Outputs and state of the encoder, as the decoder with attention receives them."""
-    state = framework.d2l.start_decoding(model, *source, 1)
+    state = model.start_decoding(*source)
     _, outputs, _ = state.context
     return framework.numpy(outputs), framework.numpy(state.hidden)
 
@@ -393,10 +394,13 @@ def test_translations(framework, kind, beam_size, company):
     for found_ids, found_attention, found_score in (one, many[row]):
         assert found_ids == ids
         np.testing.assert_allclose(found_score, score, rtol=1e-4)
+        if kind[0] == "plain":
+            assert found_attention is None
+            continue
+        assert len(tokens) == 0 or len(found_attention) == len(attention)
         for row_of_weights, expected in zip(found_attention, attention):
             close(row_of_weights[: len(tokens)], expected)
             assert (row_of_weights[len(tokens) :] == 0).all()
-        assert kind[0] == "plain" or len(tokens) == 0 or len(found_attention) == len(attention)
 
 
 # Compiled and eager ------------------------------------------------------------------------------
@@ -499,7 +503,7 @@ def test_compiled_parts_give_what_eager_ones_give(framework, kind, monkeypatch):
 @pytest.mark.parametrize(("name", "options"), ATTENTIONS, ids=ATTENTION_NAMES)
 def test_compiled_attention_has_the_same_slopes(framework, name, options, monkeypatch):
     """For queries, keys and values, with NaN behind the lengths."""
-    attention = getattr(framework.d2l, name)(**options)
+    attention = test_attention_functions.build(framework, name, options)
     arrays = test_attention_functions.inputs()
     lens = np.array([2, 5, 0], np.int32)
     for array in arrays[1:]:

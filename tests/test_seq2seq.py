@@ -1,6 +1,8 @@
 """The contract of encoder, decoders, loss and training, against NumPy, in every framework."""
 
+import gc
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -119,8 +121,10 @@ def test_a_new_model_has_documented_first_weights(framework, decoder):
     """Matrices Glorot uniform, embeddings standard normal, biases 0."""
     d2l = framework.d2l
     Decoder = d2l.Seq2SeqAttentionDecoder if decoder == "attention" else d2l.Seq2SeqDecoder
-    encoder = d2l.Seq2SeqEncoder(61, 50, 40, 1, bidirectional=True)
-    weights = d2l.get_weights(d2l.Seq2Seq(encoder, Decoder(67, 50, 40, 1)))
+    options = framework.options
+    encoder = d2l.Seq2SeqEncoder(61, 50, 40, 1, bidirectional=True, **options)
+    decoder = Decoder(67, 50, 40, 1, memory_size=encoder.output_size, **options)
+    weights = d2l.get_weights(d2l.Seq2Seq(encoder, decoder))
     for name, array in weights.items():
         if array.ndim == 1:
             assert (array == 0).all(), name
@@ -132,6 +136,71 @@ def test_a_new_model_has_documented_first_weights(framework, decoder):
             if array.size > 1000:
                 assert np.abs(array).max() > 0.98 * limit, name
                 assert abs(array.std() - limit / np.sqrt(3)) < 0.03 * limit, name
+
+
+def parts(framework, two_way=False, **decoder):
+    """An encoder of two layers of 7 units, and a decoder that fits but for `decoder`."""
+    d2l, options = framework.d2l, framework.options
+    Decoder = decoder.pop("Decoder", d2l.Seq2SeqAttentionDecoder)
+    sizes = {"num_hiddens": 7, "num_layers": 2, **decoder, **options}
+    return (
+        d2l.Seq2SeqEncoder(9, 5, 7, 2, bidirectional=two_way, **options),
+        Decoder(8, 5, **sizes),
+    )
+
+
+def test_a_model_keeps_the_weights_of_its_parts(framework):
+    """A pretrained encoder, say, stays what it is."""
+    encoder, decoder = parts(framework)
+    first = framework.d2l.get_weights(framework.d2l.Seq2Seq(encoder, decoder))
+    again = framework.d2l.get_weights(framework.d2l.Seq2Seq(encoder, parts(framework)[1]))
+    for name, weight in first.items():
+        if name.startswith("encoder"):
+            np.testing.assert_array_equal(weight, again[name], err_msg=name)
+            assert weight.ndim == 1 or len(np.unique(weight)) > weight.size / 2, name
+
+
+@pytest.mark.parametrize(
+    ("two_way", "decoder", "message"),
+    [
+        (False, {"num_hiddens": 6}, "encoder has num_hiddens=7, the decoder num_hiddens=6"),
+        (False, {"num_layers": 1}, "encoder has num_layers=2, the decoder num_layers=1"),
+        (True, {}, "outputs have size 14, .* for memory_size=7; .*encoder.output_size"),
+        (False, {"memory_size": 14}, "outputs have size 7, .* for memory_size=14; "),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(framework, two_way, decoder, message):
+    with pytest.raises(ValueError, match=message):
+        framework.d2l.Seq2Seq(*parts(framework, two_way, **decoder))
+
+
+def test_a_decoder_without_attention_does_not_mind_the_outputs(framework):
+    encoder, decoder = parts(framework, True, Decoder=framework.d2l.Seq2SeqDecoder)
+    assert encoder.output_size == 14
+    framework.d2l.Seq2Seq(encoder, decoder)
+
+
+def test_random_streams_are_given_and_go_on(framework):
+    """Made without any, as one could at first, two modules of Flax would get equal weights."""
+    if framework.name != "jax":
+        pytest.skip("only Flax is given its random numbers")
+    with pytest.raises(TypeError, match="rngs"):
+        framework.d2l.GRUCell(3, 4)
+    options = framework.options
+    one, two = (framework.d2l.GRUCell(3, 4, **options) for _ in range(2))
+    assert (framework.numpy(one.W_x.kernel[...]) != framework.numpy(two.W_x.kernel[...])).all()
+
+
+@BOTH_DECODERS
+def test_a_model_that_nobody_needs_is_gone(framework, decoder):
+    """Neither what was compiled for it nor its optimizer keeps it alive."""
+    model = tiny.new_model(framework, decoder, 1, True)
+    framework.d2l.train_seq2seq(model, tiny.corpus(), 1, batch_size=64, progress=False)
+    framework.d2l.translate(model, tiny.SENTENCES[:1], beam_size=2, max_steps=2)
+    left = [weakref.ref(part) for part in (model, model.encoder, model.decoder)]
+    del model
+    gc.collect()
+    assert [part() for part in left] == 3 * [None]
 
 
 # The loss ----------------------------------------------------------------------------------------
@@ -172,7 +241,7 @@ def test_the_first_steps_of_adam(framework):
     model = tiny.new_model(framework, *tiny.PAPER)
     corpus = tiny.corpus()
     (batch,) = corpus.batches("train", 64, shuffle=False)
-    train_step, evaluate = framework.d2l.make_steps(model, lr, clip, num_steps=2, seed=0)
+    train_step, evaluate = model.make_steps(lr, clip, num_steps=2, seed=0)
     before = framework.d2l.get_weights(model)
     expected = reference.batch_loss(before, batch)
     close(float(evaluate(batch)), expected)
@@ -242,7 +311,7 @@ def test_xla_compiles_few_shapes_and_each_once(framework):
         "src_vocab_size": len(corpus.src_vocab),
         "tgt_vocab_size": len(corpus.tgt_vocab),
     }
-    compiled = framework.d2l.loss_and_gradients.jitted_fn
+    compiled = framework.d2l.Seq2Seq.training_step.jitted_fn
     compiled.clear_cache()  # an earlier test may have trained with these shapes
     counts = []
     for _ in range(2):  # the second training needs nothing new
@@ -261,14 +330,14 @@ def test_the_mean_loss_counts_tokens_not_batches(framework):
     assert found == pytest.approx(sum(x * n for x, n in sums) / sum(n for _, n in sums))
 
 
-def test_the_seed_gives_each_epoch_an_order_of_its_own(framework, monkeypatch):
-    d2l, model = framework.d2l, types.SimpleNamespace()
+def test_the_seed_gives_each_epoch_an_order_of_its_own(framework):
+    d2l = framework.d2l
 
     def orders(seed):
         """What two epochs read, batch by batch: training, validation."""
         read = [], []
         steps = [lambda batch, seen=seen: seen.append(batch.src.tolist()) or 0.0 for seen in read]
-        monkeypatch.setattr(d2l, "make_steps", lambda *args: steps)
+        model = types.SimpleNamespace(make_steps=lambda *args: steps)
         d2l.train_seq2seq(model, tiny.corpus(), 2, batch_size=16, seed=seed, progress=False)
         return read
 
@@ -298,7 +367,7 @@ def test_a_seed_fixes_dropout_which_leaves_predictions_alone(framework):
 
     def first_loss(seed):
         model = tiny.new_model(framework, *kind, dropout=0.5)
-        train_step, _ = d2l.make_steps(model, 0.005, 1.0, num_steps=1, seed=seed)
+        train_step, _ = model.make_steps(0.005, 1.0, num_steps=1, seed=seed)
         (batch,) = corpus.batches("train", 64, seed=3)
         return float(train_step(batch))
 

@@ -3,6 +3,7 @@
 import itertools
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from d2l_ext.corpora import Vocab, encode_source
 from tests import frameworks, tiny
 
 SENTENCES = [s for s in tiny.SENTENCES if s]
+OLD_FILES = sorted(Path(__file__).with_name("data").glob("*.safetensors"))
 
 
 @pytest.fixture
@@ -24,13 +26,12 @@ def log_softmax(x):
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
-def stand_in(framework):
+def stand_in():
     """What `translate` wants to know of a model whose decoding is replaced."""
     return types.SimpleNamespace(
         src_vocab=tiny.SRC_VOCAB,
         tgt_vocab=tiny.TGT_VOCAB,
         max_steps=128,
-        decoder=object.__new__(framework.d2l.Seq2SeqDecoder),
     )
 
 
@@ -115,15 +116,11 @@ def test_order_form_and_company_change_no_translation(framework, model):
 
 def test_the_default_limit_grows_with_the_sentence(framework, monkeypatch):
     """Twice the source's tokens, <eos> counted, and ten more, for each sentence its own."""
-    model = stand_in(framework)
+    model = stand_in()
     endless = np.full((1, len(tiny.TGT_VOCAB)), -50.0)
     endless[0, tiny.TGT_VOCAB["A"]] = 0
-    monkeypatch.setattr(framework.d2l, "start_decoding", lambda *args: None)
-    monkeypatch.setattr(
-        framework.d2l,
-        "decode_step",
-        lambda model, tokens, state: (endless.repeat(len(tokens), 0), None, state),
-    )
+    model.start_decoding = lambda *args: None
+    model.decode_step = lambda tokens, state, rows: (endless.repeat(len(tokens), 0), None, state)
     short, long = framework.d2l.translate(model, ["a", "a b c d e"])
     assert (short.tokens, long.tokens) == (["A"] * 14, ["A"] * 22)
     short, long = framework.d2l.translate(model, ["a", "a b c d e"], max_steps=3)
@@ -132,14 +129,14 @@ def test_the_default_limit_grows_with_the_sentence(framework, monkeypatch):
 
 def test_many_sentences_keep_their_order(framework, monkeypatch):
     """More than fit into one batch, sorted by length on the way."""
-    model = stand_in(framework)
+    model = stand_in()
     letters = "abcdefghi"
     translated = tiny.TGT_VOCAB[list(letters.upper())]
 
     def beam_search(model, src, src_valid_len, beam_size, max_steps):
         assert len(src) <= 64
         rows = [row[: n - 1] - tiny.SRC_VOCAB["a"] for row, n in zip(src, src_valid_len)]
-        return [([translated[i] for i in row], [None] * len(row), -1.0) for row in rows]
+        return [([translated[i] for i in row], None, -1.0) for row in rows]
 
     monkeypatch.setattr(framework.d2l, "beam_search", beam_search)
     rng = np.random.default_rng(0)
@@ -166,22 +163,22 @@ def code(sentence, prefix):
 
 
 @pytest.fixture
-def table_model(framework, monkeypatch):
+def table_model(framework):
     """A stand-in whose state holds, for each row, the sentence and the words so far."""
 
-    def start_decoding(model, src, src_valid_len, beam_size):
-        return [(sentence, ()) for sentence in src[:, 0] for _ in range(beam_size)]
+    def start_decoding(src, src_valid_len):
+        return [(sentence, ()) for sentence in src[:, 0]]
 
-    def decode_step(model, tokens, state):
+    def decode_step(tokens, state, rows):
         assert tokens.dtype == np.int32
+        state = state if rows is None else [state[row] for row in rows]
         state = [(s, (*prefix, int(t))) for (s, prefix), t in zip(state, tokens, strict=True)]
         log_probs = np.array([next_words(*row) for row in state], np.float32)
         return log_probs, np.array([code(*row) for row in state]), state
 
-    monkeypatch.setattr(framework.d2l, "start_decoding", start_decoding)
-    monkeypatch.setattr(framework.d2l, "decode_step", decode_step)
-    monkeypatch.setattr(framework.d2l, "select_rows", lambda state, rows: [state[r] for r in rows])
-    return types.SimpleNamespace(tgt_vocab=BEAM_VOCAB)
+    return types.SimpleNamespace(
+        tgt_vocab=BEAM_VOCAB, start_decoding=start_decoding, decode_step=decode_step
+    )
 
 
 def score(sentence, ids):
@@ -300,6 +297,17 @@ def test_a_sentence_that_is_too_long_is_counted(framework, model, monkeypatch):
     with pytest.raises(ValueError, match=r"sentence 1 has 4 tokens.*at most 3"):
         framework.d2l.translate(model, ["a b c", "a b c d"])
     framework.d2l.read_sentences(model, ["a b c"])  # 3 and <eos>: just fits
+
+
+@pytest.mark.parametrize("path", OLD_FILES, ids=lambda path: path.stem)
+def test_files_of_earlier_versions_load(framework, path):
+    """Written by version 0.1.0, before constructors were told their sizes."""
+    kinds = {kind[0]: kind for kind in [("plain", 2, False), tiny.PAPER, *tiny.LUONG_KINDS]}
+    loaded = framework.d2l.load_model(path)
+    assert (loaded.src_vocab, loaded.tgt_vocab) == (tiny.SRC_VOCAB, tiny.TGT_VOCAB)
+    weights = framework.d2l.get_weights(loaded)
+    for name, array in tiny.random_weights(*kinds[path.stem]).items():
+        np.testing.assert_array_equal(weights[name], array, err_msg=name)
 
 
 @pytest.mark.parametrize("call", ["translate", "save_model"])
