@@ -10,9 +10,6 @@ compat.prepare("jax")
 
 import functools
 import math
-import time
-import warnings
-from typing import Any, NamedTuple
 
 import jax
 import numpy
@@ -21,107 +18,46 @@ from flax import nnx
 from jax import lax
 from jax import numpy as jnp
 
-from d2l_ext import corpora, devices, plots, views
+from d2l_ext import common, devices
 from d2l_ext import weights as exchange
+from d2l_ext.common import *
 
 __all__ = [
-    "AdditiveAttention",
-    "Attention",
-    "AttentionDecoder",
-    "Beams",
-    "BilinearAttention",
-    "DecoderState",
-    "DotProductAttention",
-    "EpochRecord",
-    "GRUCell",
-    "GlobalAttention",
-    "LazyLinear",
-    "LocalAttention",
-    "Seq2Seq",
-    "Seq2SeqAttentionDecoder",
-    "Seq2SeqDecoder",
-    "Seq2SeqEncoder",
-    "Seq2SeqGlobalDecoder",
-    "Translation",
-    "batch_loss",
-    "beam_search",
-    "decode_step",
+    *common.__all__,
     "device",
-    "extend_beams",
     "from_numpy",
-    "get_config",
-    "get_weights",
-    "load_model",
-    "loss_and_gradients",
-    "make_steps",
-    "masked_loss",
+    "to_numpy",
+    "sequence_mask",
     "masked_softmax",
-    "mean_loss",
+    "Attention",
+    "DotProductAttention",
+    "draw_with_numpy",
+    "glorot",
+    "standard_normal",
+    "AdditiveAttention",
+    "BilinearAttention",
+    "GRUCell",
+    "Seq2SeqEncoder",
+    "Decoder",
+    "Seq2SeqDecoder",
+    "place",
+    "Seq2Seq",
+    "masked_loss",
+    "run_copy",
+    "without_dropout",
+    "ADAM",
+    "round_up",
+    "select_rows",
+    "AttentionDecoder",
+    "run_steps",
+    "Seq2SeqAttentionDecoder",
     "named_weights",
     "new_model",
-    "place",
-    "read_back",
-    "read_sentences",
-    "round_up",
-    "run_copy",
-    "run_steps",
-    "save_model",
-    "select_rows",
-    "sequence_mask",
-    "set_weights",
-    "show_attention",
-    "start_beams",
-    "start_decoding",
-    "teacher_forcing",
-    "to_numpy",
-    "train_seq2seq",
-    "translate",
-    "without_dropout",
+    "load_model",
+    "GlobalAttention",
+    "LocalAttention",
+    "Seq2SeqGlobalDecoder",
 ]
-
-
-# From notebooks/01_attention_cues.md, section "Reading the weights", cell 288eb0c514d3
-def show_attention(
-    weights,
-    source=None,
-    target=None,
-    alignment=None,
-    titles=None,
-    xlabel="Keys",
-    ylabel="Queries",
-    vmax=None,
-    interactive=False,
-):
-    """Show attention weights: a row for each query, a column for each key.
-
-    Args:
-        weights: (queries, keys) or (pictures, queries, keys), an array of
-            any framework, or a list of arrays (queries, keys). Pictures,
-            of heads or of steps, are drawn side by side.
-        source: list of a token for each key; None to count them.
-        target: list of a token for each query; None to count them.
-        alignment: gold links, (key index, query index) each, whose cells
-            get a frame; or None.
-        titles: list of a string for each picture, a string for one; or None.
-        xlabel: string, what the keys are.
-        ylabel: string, what the queries are.
-        vmax: weight of the darkest color in a picture; None for 1, or the
-            largest weight if that is more.
-        interactive: whether to return a page to look around in, with mouse
-            or keyboard, instead of a picture to print.
-
-    Returns:
-        matplotlib figure; or `views.AttentionView`, if interactive. A
-        notebook shows either when it is the last value of a cell.
-
-    Raises:
-        ValueError: if the shape of the weights is not that of the tokens, a
-            link lies outside, or there are not as many titles as pictures.
-    """
-    shown = (weights, source, target, alignment, titles, xlabel, ylabel)
-    if interactive:
-        return views.panels(*shown)
-    return plots.attention(*shown, vmax)
 
 
 # From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 4e072344d526
@@ -225,7 +161,7 @@ def masked_softmax(X, valid_lens):
     return weights.astype(X.dtype)
 
 
-# From notebooks/03_scoring_functions.md, section "What all attentions share", cell e63521b432fb
+# From notebooks/03_scoring_functions.md, section "What all attentions share", cell 386b762141cd
 class Attention(nnx.Module):
     """Weights from scores, then the average of the values by these weights.
 
@@ -235,12 +171,10 @@ class Attention(nnx.Module):
     Args:
         dropout: probability with which training drops a weight from the
             average; the weights that are returned keep it.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
+        rngs: random streams; None will do without dropout.
     """
 
-    def __init__(self, dropout=0, rngs=None):
-        rngs = nnx.Rngs(0) if rngs is None else rngs
+    def __init__(self, dropout=0, *, rngs=None):
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
 
     def project_keys(self, keys):
@@ -281,24 +215,21 @@ class Attention(nnx.Module):
         """Do the same with keys that have been projected already.
 
         A decoder projects its keys once, before its loop over steps. Padding
-        in projected_keys and values must be finite here.
-
-        Args:
-            queries: (batch, queries, query size).
-            projected_keys: what project_keys returned.
-            values: (batch, keys, value size).
-            valid_lens: None, (batch,) or (batch, queries) integers.
-
-        Returns:
-            The pair of output (batch, queries, value size) and attention
-            weights (batch, queries, keys).
+        in projected_keys (what project_keys returned) and values must be
+        finite here.
         """
         scores = self.score(queries, projected_keys)
         weights = masked_softmax(scores, valid_lens)
         return self.dropout(weights) @ values, weights
 
+    def own_weights(self):
+        """Return the matrices that a subclass has, by their small names."""
+        names = "W", "W_q", "W_k", "w_v", "W_p", "v_p"
+        own = {name: getattr(self, name, None) for name in names}
+        return {n.lower(): own[n].kernel for n in names if own[n] is not None}
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell c34ddd2f4346
+
+# From notebooks/03_scoring_functions.md, section "Dot product", cell b70fc2855675
 class DotProductAttention(Attention):
     """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -307,12 +238,11 @@ class DotProductAttention(Attention):
     Args:
         dropout: probability with which training drops a weight.
         scaled: whether to divide by sqrt(d).
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
+        rngs: random streams; None will do without dropout.
     """
 
-    def __init__(self, dropout=0, scaled=True, rngs=None):
-        super().__init__(dropout, rngs)
+    def __init__(self, dropout=0, scaled=True, *, rngs=None):
+        super().__init__(dropout, rngs=rngs)
         self.scaled = scaled
 
     def score(self, queries, projected_keys):
@@ -327,52 +257,53 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell b4830027a732
-class LazyLinear(nnx.Module):
-    """A linear layer without bias whose sizes are found at its first call.
+# From notebooks/03_scoring_functions.md, section "Additive", cell 4c9f466910e6
+def draw_with_numpy(key, shape, dtype, distribution, *parameters):
+    """Draw numbers from one of NumPy's distributions, given by name.
 
-    Its weight starts as Glorot and Bengio (2010) propose, drawn uniformly.
-
-    Args:
-        num_outputs: size of the result, or None if build will tell.
-        rngs: random streams of the weights.
+    XLA would compile a program for each shape.
     """
 
-    def __init__(self, num_outputs, rngs):
-        self.num_outputs = num_outputs
-        self.rngs = rngs
-        self.kernel = nnx.data(None)
+    def numbers(seed):
+        generator = numpy.random.default_rng(numpy.asarray(seed))
+        draw = getattr(generator, distribution)
+        return draw(*parameters, size=shape).astype(dtype)
 
-    def build(self, num_inputs, num_outputs=None):
-        """Make the weight, unless it is there already."""
-        if self.kernel is None:
-            shape = (num_inputs, num_outputs or self.num_outputs)
-            draw = nnx.initializers.glorot_uniform()
-            self.kernel = nnx.Param(draw(self.rngs.params(), shape))
-
-    def __call__(self, X):
-        self.build(X.shape[-1])
-        return X @ self.kernel
+    result = jax.ShapeDtypeStruct(shape, dtype)
+    return jax.pure_callback(numbers, result, jax.random.key_data(key))
 
 
+def glorot(key, shape, dtype=jnp.float32):
+    """Draw a matrix as Glorot and Bengio (2010) do: a Flax initializer."""
+    limit = math.sqrt(6 / sum(shape))
+    return draw_with_numpy(key, shape, dtype, "uniform", -limit, limit)
+
+
+def standard_normal(key, shape, dtype=jnp.float32):
+    """Draw numbers of mean 0 and variance 1: a Flax initializer."""
+    return draw_with_numpy(key, shape, dtype, "standard_normal")
+
+
+# From notebooks/03_scoring_functions.md, section "Additive", cell 9a06caad81db
 class AdditiveAttention(Attention):
     """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
     Queries and keys may differ in size (Bahdanau et al. 2015, section A.1.2).
 
     Args:
+        query_size: size of a query.
+        key_size: size of a key.
         num_hiddens: number of hidden units of the perceptron.
         dropout: probability with which training drops a weight.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
+        rngs: random streams of the weights and of dropout.
     """
 
-    def __init__(self, num_hiddens, dropout=0, rngs=None):
-        rngs = nnx.Rngs(0) if rngs is None else rngs
-        super().__init__(dropout, rngs)
-        self.W_q = LazyLinear(num_hiddens, rngs)
-        self.W_k = LazyLinear(num_hiddens, rngs)
-        self.w_v = LazyLinear(1, rngs)
+    def __init__(self, query_size, key_size, num_hiddens, dropout=0, *, rngs):
+        super().__init__(dropout, rngs=rngs)
+        plain = dict(use_bias=False, kernel_init=glorot, rngs=rngs)
+        self.W_q = nnx.Linear(query_size, num_hiddens, **plain)
+        self.W_k = nnx.Linear(key_size, num_hiddens, **plain)
+        self.w_v = nnx.Linear(num_hiddens, 1, **plain)
 
     def project_keys(self, keys):
         """Compute W_k k for all keys: (batch, keys, num_hiddens)."""
@@ -386,56 +317,61 @@ class AdditiveAttention(Attention):
         return self.w_v(hiddens).squeeze(-1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 492849e9cb1d
+# From notebooks/03_scoring_functions.md, section "Bilinear", cell 0ed2345c043e
 class BilinearAttention(Attention):
     """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
-    Queries and keys may differ in size. W is (query size, key size).
+    Queries and keys may differ in size.
 
     Args:
+        query_size: size of a query.
+        key_size: size of a key.
         dropout: probability with which training drops a weight.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
+        rngs: random streams of the weights and of dropout.
     """
 
-    def __init__(self, dropout=0, rngs=None):
-        rngs = nnx.Rngs(0) if rngs is None else rngs
-        super().__init__(dropout, rngs)
-        self.W = LazyLinear(None, rngs)
+    def __init__(self, query_size, key_size, dropout=0, *, rngs):
+        super().__init__(dropout, rngs=rngs)
+        plain = dict(use_bias=False, kernel_init=glorot, rngs=rngs)
+        self.W = nnx.Linear(query_size, key_size, **plain)
 
     def score(self, queries, projected_keys):
         """Score (batch, queries, keys): how well they match."""
-        self.W.build(queries.shape[-1], projected_keys.shape[-1])
         return self.W(queries) @ projected_keys.mT
 
 
-# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell 6c77c4168682
+# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell c3f94d48b0ef
 class GRUCell(nnx.Module):
     """One step of a gated recurrent unit, in the form that cuDNN computes.
 
     Args:
+        input_size: size of the input.
         num_hiddens: size of the state.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
-
-    Called with `x` (batch, inputs) and `h` (batch, num_hiddens), it returns
-    the next state (batch, num_hiddens).
+        rngs: random streams of the weights.
 
     Source: Cho et al. 2014, with the reset gate behind the matrix product.
     """
 
-    def __init__(self, num_hiddens, rngs=None):
-        rngs = rngs or nnx.Rngs(0)
-        self.num_hiddens = num_hiddens
-        self.W_x = LazyLinear(3 * num_hiddens, rngs)
-        self.b_x = nnx.Param(jnp.zeros(3 * num_hiddens))
-        self.W_h = nnx.Linear(num_hiddens, 3 * num_hiddens, rngs=rngs)
+    def __init__(self, input_size, num_hiddens, *, rngs):
+        self.num_hiddens, gates = num_hiddens, 3 * num_hiddens
+        options = dict(kernel_init=glorot, rngs=rngs)
+        self.W_x = nnx.Linear(input_size, gates, **options)
+        self.W_h = nnx.Linear(num_hiddens, gates, **options)
 
     def __call__(self, x, h):
-        return self.advance(self.W_x(x) + self.b_x, h)
+        """Make one step.
+
+        Args:
+            x: (batch, input_size).
+            h: (batch, num_hiddens), the state of the step before.
+
+        Returns:
+            The next state (batch, num_hiddens).
+        """
+        return self.advance(self.W_x(x), h)
 
     def advance(self, x, h):
-        """Return the next state; W_x and b_x have been applied to x."""
+        """Return the next state; W_x has been applied to x."""
         x_r, x_z, x_n = jnp.split(x, 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self.W_h(h), 3, axis=-1)
         r = nnx.sigmoid(x_r + h_r)  # (batch, num_hiddens)
@@ -448,7 +384,7 @@ class GRUCell(nnx.Module):
 
         `real` (batch, steps) is False for padding: there the state stays.
         """
-        X = self.W_x(X) + self.b_x  # (batch, steps, 3 * num_hiddens), at once
+        X = self.W_x(X)  # (batch, steps, 3 * num_hiddens), at once
         # An update gate that is wide open copies the state
         is_z = jnp.arange(X.shape[-1]) // self.num_hiddens == 1
         X = jnp.where(jnp.expand_dims(real, -1) | ~is_z, X, jnp.inf)
@@ -465,30 +401,18 @@ class GRUCell(nnx.Module):
         return jnp.swapaxes(states, 0, 1), h
 
 
-# From notebooks/04_seq2seq.md, section "The encoder", cell 712c1f44f22a
+# From notebooks/04_seq2seq.md, section "The encoder", cell b84511e4fc6c
 class Seq2SeqEncoder(nnx.Module):
     """Embedding and GRU layers that read the source sentence.
 
     Args:
-        vocab_size: number of source tokens.
-        embed_size: length of an embedding.
-        num_hiddens: size of a GRU layer's state.
-        num_layers: number of GRU layers.
-        dropout: probability of dropping a value between layers.
+        vocab_size, embed_size, num_hiddens, num_layers, dropout: see `Sizes`.
         bidirectional: read in both directions, as Bahdanau et al. 2015 do.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
-
-    Called with `X` (batch, steps) of token ids and `valid_lens` (batch,), it
-    returns
-
-        outputs: (batch, steps, num_hiddens), twice as wide when bidirectional;
-            0 behind each sentence's end.
-        state: (num_layers, batch, num_hiddens), where the decoder starts: the
-            states after the last real token or, when bidirectional,
-            tanh(W_s h) of the backward states at the first token.
+        rngs: random streams of the weights and of dropout.
 
     Padding never changes a sentence's result; an empty sentence's are 0.
+    `output_size` is the width of the outputs: num_hiddens, or twice that when
+    bidirectional.
 
     Source: Sutskever et al. 2014; Bahdanau et al. 2015, appendix A.2.
     """
@@ -501,25 +425,43 @@ class Seq2SeqEncoder(nnx.Module):
         num_layers,
         dropout=0,
         bidirectional=False,
-        rngs=None,
+        *,
+        rngs,
     ):
-        rngs = rngs or nnx.Rngs(0)
-        self.num_hiddens, self.bidirectional = num_hiddens, bidirectional
-        self.embedding = nnx.Embed(vocab_size, embed_size, rngs=rngs)
-        self.cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
+        self.sizes = Sizes(vocab_size, embed_size, num_hiddens, num_layers, dropout)
+        self.bidirectional = bidirectional
+        self.output_size = num_hiddens * (1 + bidirectional)
+        self.embedding = nnx.Embed(
+            vocab_size, embed_size, embedding_init=standard_normal, rngs=rngs
+        )
+        input_sizes = [embed_size] + [self.output_size] * (num_layers - 1)
+
+        def cells():
+            return nnx.data([GRUCell(size, num_hiddens, rngs=rngs) for size in input_sizes])
+
+        self.cells = cells()
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         if bidirectional:
-            self.backward_cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
-            self.W_s = nnx.data(
-                [
-                    nnx.Linear(num_hiddens, num_hiddens, use_bias=False, rngs=rngs)
-                    for _ in range(num_layers)
-                ]
-            )
+            self.backward_cells = cells()
+            square = dict(in_features=num_hiddens, out_features=num_hiddens)
+            options = dict(use_bias=False, kernel_init=glorot, rngs=rngs)
+            self.W_s = nnx.data([nnx.Linear(**square, **options) for _ in range(num_layers)])
 
     def __call__(self, X, valid_lens):
+        """Read a batch of sentences.
+
+        Args:
+            X: (batch, steps) token ids.
+            valid_lens: (batch,) integers.
+
+        Returns:
+            The pair of outputs (batch, steps, output_size), 0 behind each
+            sentence's end, and state (num_layers, batch, num_hiddens), where
+            the decoder starts: the states after the last real token or, when
+            bidirectional, tanh(W_s h) of the backward states at the first.
+        """
         real = jnp.arange(X.shape[1]) < valid_lens[:, None]  # (batch, steps)
-        start = jnp.zeros((X.shape[0], self.num_hiddens))
+        start = jnp.zeros((X.shape[0], self.sizes.num_hiddens))
         outputs, state = self.embedding(X), []
         for i, cell in enumerate(self.cells):
             X = self.dropout(outputs) if i else outputs
@@ -533,57 +475,84 @@ class Seq2SeqEncoder(nnx.Module):
         return sequence_mask(outputs, valid_lens), jnp.stack(state)
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell d6b4ccb33f6e
-class DecoderState(NamedTuple):
-    """What a decoder carries from step to step.
+# From notebooks/04_seq2seq.md, section "The decoder", cell 34392aaf2c93
+class Decoder(nnx.Module):
+    """What all decoders share: an embedding, GRU layers, and logits.
 
-    hidden: the states of the GRU layers (num_layers, batch, num_hiddens).
-    context: what the decoder knows of the source: one vector (batch,
-        num_hiddens) without attention; with attention the projected keys,
-        the values and the valid lengths.
+    Args:
+        sizes: `Sizes`.
+        input_size: size of the first GRU layer's input.
+        memory_size: width of the encoder's outputs that it was built for;
+            None if it does not read them.
+        rngs: random streams of the weights and of dropout.
     """
 
-    hidden: Any
-    context: Any
+    kind, options = "plain", {}  # for a file, see chapter 06
+
+    def __init__(self, sizes, input_size, memory_size=None, *, rngs):
+        self.sizes, self.memory_size = sizes, memory_size
+        vocab_size, embed_size, num_hiddens, num_layers, dropout = sizes
+        self.embedding = nnx.Embed(
+            vocab_size, embed_size, embedding_init=standard_normal, rngs=rngs
+        )
+        input_sizes = [input_size] + [num_hiddens] * (num_layers - 1)
+        self.cells = nnx.data([GRUCell(size, num_hiddens, rngs=rngs) for size in input_sizes])
+        self.dropout = nnx.Dropout(dropout, rngs=rngs)
+        self.dense = nnx.Linear(num_hiddens, vocab_size, kernel_init=glorot, rngs=rngs)
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first `DecoderState`.
+
+        Args:
+            enc_outputs: what the encoder returned.
+            enc_valid_lens: (batch,) integers, the source's lengths.
+        """
+        raise NotImplementedError
+
+    def advance(self, x, hidden):
+        """Return the GRU layers' next states, a list, from an input x."""
+        states = []
+        for i, cell in enumerate(self.cells):
+            x = cell(self.dropout(x) if i else x, hidden[i])
+            states.append(x)
+        return states
+
+    def __call__(self, X, state):
+        """Decode steps that follow each other.
+
+        Args:
+            X: (batch, steps) target ids, at each step that of the step before.
+            state: `DecoderState`.
+
+        Returns:
+            Logits (batch, steps, vocab_size), the next state, and attention
+            weights (batch, steps, source steps), or None without attention.
+        """
+        raise NotImplementedError
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 46a918d67e25
-class Seq2SeqDecoder(nnx.Module):
+# From notebooks/04_seq2seq.md, section "The decoder", cell 02210366c82f
+class Seq2SeqDecoder(Decoder):
     """GRU decoder that sees the source through a single vector.
 
     Args:
-        vocab_size: number of target tokens.
-        embed_size: length of an embedding.
-        num_hiddens: size of a GRU layer's state, the encoder's.
-        num_layers: number of GRU layers, the encoder's.
-        dropout: probability of dropping a value between layers.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
-
-    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
-    returns logits (batch, steps, vocab_size), the next state, and None where
-    a decoder with attention returns its weights.
+        vocab_size, embed_size, num_hiddens, num_layers, dropout: see `Sizes`;
+            num_hiddens and num_layers are the encoder's.
+        memory_size: width of the encoder's outputs. This decoder does not
+            read them: None will do.
+        rngs: random streams of the weights and of dropout.
 
     Source: Cho et al. 2014.
     """
 
     def __init__(
-        self,
-        vocab_size,
-        embed_size,
-        num_hiddens,
-        num_layers,
-        dropout=0,
-        rngs=None,
+        self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0, *, memory_size=None, rngs
     ):
-        rngs = rngs or nnx.Rngs(0)
-        self.embedding = nnx.Embed(vocab_size, embed_size, rngs=rngs)
-        self.cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
-        self.dropout = nnx.Dropout(dropout, rngs=rngs)
-        self.dense = nnx.Linear(num_hiddens, vocab_size, rngs=rngs)
+        sizes = Sizes(vocab_size, embed_size, num_hiddens, num_layers, dropout)
+        input_size = num_hiddens + embed_size  # the context and a token
+        super().__init__(sizes, input_size, memory_size, rngs=rngs)
 
     def init_state(self, enc_outputs, enc_valid_lens):
-        """Return the first `DecoderState` from what the encoder returned."""
         _, hidden = enc_outputs
         return DecoderState(hidden, hidden[-1])
 
@@ -600,7 +569,7 @@ class Seq2SeqDecoder(nnx.Module):
         return self.dense(outputs), state, None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell ddc40d7c58ac
+# From notebooks/04_seq2seq.md, section "The decoder", cell d2e6ef68e9e3
 def place(module):
     """Put all arrays of an NNX module on `device()`.
 
@@ -610,67 +579,42 @@ def place(module):
     nnx.update(module, jax.device_put(nnx.state(module), device()))
 
 
+# From notebooks/04_seq2seq.md, section "The decoder", cell 83cf2e04b68c
 class Seq2Seq(nnx.Module):
     """An encoder and a decoder that are trained together.
 
     Args:
         encoder: a `Seq2SeqEncoder`.
         decoder: a `Seq2SeqDecoder` or a decoder with attention.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
 
-    Called with `src` (batch, source steps), `src_valid_len` (batch,) and
-    `tgt_in` (batch, target steps), it returns logits (batch, target steps,
-    target vocabulary) and attention weights (batch, target steps, source
-    steps), or None without attention.
-
-    The constructor gives every weight its shape and its first values:
-    matrices Glorot uniform, embeddings standard normal, biases 0.
+    The weights are those of the two: none is drawn anew.
     `src_vocab` and `tgt_vocab` are None until the model is trained or loaded.
     `max_steps` is the longest source sentence that `translate` accepts, in
     tokens with <eos>.
+
+    Raises ValueError if the sizes of encoder and decoder do not fit.
     """
 
-    def __init__(self, encoder, decoder, rngs=None):
+    def __init__(self, encoder, decoder):
+        check_fit(encoder, decoder)
         self.encoder, self.decoder = encoder, decoder
         self.src_vocab = self.tgt_vocab = None
         self.max_steps = 128
-        self.find_shapes()
-        rngs = rngs or nnx.Rngs(0)
-        # NumPy draws: XLA would compile a program for each shape
-        seed = to_numpy(jax.random.key_data(rngs.params()))
-        generator = numpy.random.default_rng(seed)
-
-        def draw(path, weight):
-            if weight.ndim < 2:
-                return jnp.zeros(weight.shape)
-            if "embedding" in jax.tree_util.keystr(path):
-                return jnp.float32(generator.normal(size=weight.shape))
-            limit = (6 / sum(weight.shape)) ** 0.5
-            return jnp.float32(generator.uniform(-limit, limit, weight.shape))
-
-        weights = nnx.state(self, nnx.Param)
-        nnx.update(self, jax.tree.map_with_path(draw, weights))
         place(self)
 
-    def find_shapes(self):
-        """Give all weights their shapes by tracing one token."""
-
-        def run(model):
-            token = jnp.ones((1, 1), int)
-            model(token, token[0], token)
-            return model
-
-        # Nothing is compiled or computed for the copy that this returns
-        traced = nnx.eval_shape(run, self)
-        lazy = [
-            [m for _, m in nnx.iter_graph(model) if isinstance(m, LazyLinear)]
-            for model in (self, traced)
-        ]
-        for ours, theirs in zip(*lazy, strict=True):
-            ours.kernel = theirs.kernel
-
     def __call__(self, src, src_valid_len, tgt_in):
+        """Run the decoder on the encoded source and the true target.
+
+        Args:
+            src: (batch, source steps) token ids.
+            src_valid_len: (batch,) integers.
+            tgt_in: (batch, target steps) token ids, <bos> first.
+
+        Returns:
+            Logits (batch, target steps, target vocabulary) and attention
+            weights (batch, target steps, source steps), or None without
+            attention.
+        """
         enc_outputs = self.encoder(src, src_valid_len)
         state = self.decoder.init_state(enc_outputs, src_valid_len)
         logits, _, attention_weights = self.decoder(tgt_in, state)
@@ -693,7 +637,37 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 4d091661988d
+# From notebooks/04_seq2seq.md, section "Training", cell eddea8e1d99d
+@add_to_class(Seq2Seq)
+def batch_loss(self, batch):
+    """Return the loss of a batch (five arrays), a scalar."""
+    src, src_len, tgt_in, tgt_out, tgt_len = batch
+    logits, _ = self(src, src_len, tgt_in)
+    return masked_loss(logits, tgt_out, tgt_len)
+
+
+@add_to_class(Seq2Seq)
+@nnx.jit
+def training_step(self, batch, optimizer, grad_clip):
+    """Learn from one batch.
+
+    Args:
+        batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
+        optimizer: what `make_steps` made.
+        grad_clip: largest global norm of the gradient.
+
+    Returns:
+        The loss of the batch before the step, a scalar.
+    """
+    loss_and_gradients = nnx.value_and_grad(type(self).batch_loss)
+    loss, gradients = loss_and_gradients(self, batch)
+    clip = optax.clip_by_global_norm(grad_clip)
+    gradients, _ = clip.update(gradients, clip.init(gradients))
+    optimizer.update(self, gradients)
+    return loss
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell 77cb01686d04
 @functools.partial(jax.jit, static_argnums=0)
 def run_copy(function, graphdef, state, args):
     """Build the module from its parts and run it with dropout off."""
@@ -711,6 +685,14 @@ def without_dropout(function, module, *args):
     return run_copy(function, *nnx.split(module), args)
 
 
+# From notebooks/04_seq2seq.md, section "Training", cell 070188e27189
+# The learning rate is a number of its state: for a new one XLA need not
+# compile the step anew
+ADAM = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2", "eps", "eps_root"))(
+    learning_rate=0.0
+)
+
+
 def round_up(arrays, rows=1, steps=16):
     """Pad NumPy arrays with zeros, so that XLA meets few shapes.
 
@@ -721,33 +703,17 @@ def round_up(arrays, rows=1, steps=16):
     """
     sizes = [max(a.shape[axis] for a in arrays if a.ndim > axis) for axis in range(2)]
     sizes = [size + -size % multiple for size, multiple in zip(sizes, (rows, steps))]
-    return [
+    return tuple(
         numpy.pad(array, [(0, size - old) for size, old in zip(sizes, array.shape)])
         for array in arrays
-    ]
+    )
 
 
-def batch_loss(model, batch):
-    """Return the loss of a batch (five arrays), a scalar."""
-    src, src_len, tgt_in, tgt_out, tgt_len = batch
-    logits, _ = model(src, src_len, tgt_in)
-    return masked_loss(logits, tgt_out, tgt_len)
-
-
-@nnx.jit
-def loss_and_gradients(model, batch):
-    """Return the loss of a batch and its gradients.
-
-    XLA compiles once for each kind of model and each shape of a batch.
-    """
-    return nnx.value_and_grad(batch_loss)(model, batch)
-
-
-def make_steps(model, lr, grad_clip, num_steps, seed):
+@add_to_class(Seq2Seq)
+def make_steps(self, lr, grad_clip, num_steps, seed):
     """Make the functions that learn from a batch and that only look at it.
 
     Args:
-        model: a `Seq2Seq`.
         lr: learning rate of Adam at the first step.
         grad_clip: largest global norm of the gradient.
         num_steps: steps in which the learning rate falls linearly to 0.
@@ -757,177 +723,104 @@ def make_steps(model, lr, grad_clip, num_steps, seed):
         `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
         and return its loss, a scalar; the first also updates the weights.
     """
-    nnx.reseed(model, default=seed, dropout=seed)
-    optimizer = nnx.Optimizer(
-        model,
-        optax.chain(
-            optax.clip_by_global_norm(grad_clip),
-            optax.adam(optax.linear_schedule(lr, 0, num_steps)),
-        ),
-        wrt=nnx.Param,
-    )
-    for module in (model, optimizer):  # whose counters are new
+    nnx.reseed(self, default=seed, dropout=seed)
+    optimizer = nnx.Optimizer(self, ADAM, wrt=nnx.Param)
+    for module in (self, optimizer):  # whose counters are new
         place(module)
-
-    @nnx.jit
-    def update(model, optimizer, gradients):
-        optimizer.update(model, gradients)
-
-    most_rows = 1  # of a batch so far
+    learning_rate = optimizer.opt_state.hyperparams["learning_rate"]
+    step, most_rows = 0, 1  # of a batch so far
 
     def train_step(batch):
-        nonlocal most_rows
-        most_rows = max(most_rows, len(batch.src))
+        nonlocal step, most_rows
+        learning_rate[...] = jnp.float32(lr * max(0, 1 - step / num_steps))
+        step, most_rows = step + 1, max(most_rows, len(batch.src))
         # A smaller batch, the last one, gets rows of length 0
-        batch = tuple(round_up(batch, most_rows, steps=9))
-        model.train()
-        loss, gradients = loss_and_gradients(model, batch)
-        update(model, optimizer, gradients)
+        batch = round_up(batch, most_rows, steps=9)
+        self.train()  # dropout on
+        loss = self.training_step(batch, optimizer, grad_clip)
+        self.eval()  # dropout off, but for this
         return loss
 
     def evaluate(batch):
-        batch = tuple(round_up(batch, rows=64, steps=9))
-        return without_dropout(batch_loss, model, batch)
+        batch = round_up(batch, rows=64, steps=9)
+        return without_dropout(type(self).batch_loss, self, batch)
 
     return train_step, evaluate
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 56d46a7429fd
-class EpochRecord(NamedTuple):
-    """What one pass over the training sentences gave.
-
-    train_loss, validation_loss: cross-entropy per real target token (nats).
-    seconds: wall-clock time of the epoch, validation included.
-    """
-
-    train_loss: float
-    validation_loss: float
-    seconds: float
+# From notebooks/04_seq2seq.md, section "Fed the truth, or its own words", cell 080abd5a03b4
+@jax.jit
+def select_rows(state, rows):
+    """Return the `DecoderState` whose row i is row rows[i] of `state`."""
+    hidden, context = state
+    context = jax.tree.map(lambda array: array[rows], context)
+    return DecoderState(hidden[:, rows], context)
 
 
-def mean_loss(step, batches):
-    """Return the mean loss per real target token of a pass.
+@add_to_class(Seq2Seq)
+def start_decoding(self, src, src_valid_len):
+    """Encode a batch and return the decoder's first state.
 
     Args:
-        step: function of a `Batch` that returns its loss.
-        batches: iterable of `Batch`.
-    """
-    losses, num_tokens = zip(*[(step(batch), batch.tgt_valid_len.sum()) for batch in batches])
-    return float(numpy.average([float(loss) for loss in losses], weights=num_tokens))
-
-
-# From notebooks/04_seq2seq.md, section "Training", cell 406c5aeea1e6
-def train_seq2seq(
-    model,
-    corpus,
-    num_epochs,
-    batch_size=128,
-    lr=0.005,
-    grad_clip=1.0,
-    seed=0,
-    progress=True,
-):
-    """Train a model with teacher forcing and Adam.
-
-    Args:
-        model: a `Seq2Seq`; it keeps the corpus's vocabularies.
-        corpus: a `ParallelCorpus`.
-        num_epochs: passes over the training pairs.
-        batch_size: pairs in a batch.
-        lr: learning rate of the first step; it falls linearly to 0.
-        grad_clip: largest global norm of a gradient.
-        seed: fixes the order of the batches and the dropout.
-        progress: whether to print a line after each epoch.
-
-    Returns:
-        List of one `EpochRecord` for each epoch.
-    """
-    num_batches = -(-len(corpus.train) // batch_size)
-    train_step, evaluate = make_steps(model, lr, grad_clip, num_epochs * num_batches, seed)
-    model.src_vocab, model.tgt_vocab = corpus.src_vocab, corpus.tgt_vocab
-    history = []
-    for epoch in range(num_epochs):
-        start = time.perf_counter()
-        train_loss = mean_loss(train_step, corpus.batches("train", batch_size, seed=seed + epoch))
-        validation_loss = mean_loss(
-            evaluate, corpus.batches("validation", batch_size, shuffle=False)
-        )
-        seconds = time.perf_counter() - start
-        history.append(EpochRecord(train_loss, validation_loss, seconds))
-        if progress:
-            print(
-                f"epoch {epoch + 1}/{num_epochs}: train loss "
-                f"{train_loss:.3f}, validation loss "
-                f"{validation_loss:.3f}, {seconds:.1f} s"
-            )
-    return history
-
-
-# From notebooks/04_seq2seq.md, section "Looking inside with the truth as input", cell 97d0b433aa85
-def teacher_forcing(model, src, src_valid_len, tgt_in):
-    """Return what a model predicts when it is fed the true target.
-
-    Neither dropout nor gradients.
-
-    Args:
-        model: a `Seq2Seq`.
         src: NumPy int32 (batch, source steps).
         src_valid_len: NumPy int32 (batch,).
-        tgt_in: NumPy int32 (batch, target steps), <bos> first.
 
     Returns:
-        NumPy float32 logits (batch, target steps, target vocabulary) and
-        attention weights (batch, target steps, source steps), or None without
-        attention.
+        `DecoderState` of one row for each sentence.
     """
-    logits, weights = without_dropout(Seq2Seq.__call__, model, src, src_valid_len, tgt_in)
-    if weights is not None:
-        weights = to_numpy(weights)
-    return to_numpy(logits), weights
+    encoder, decoder = self.encoder, self.decoder
+    (src,) = round_up([src])  # few shapes to compile for
+    enc_outputs = without_dropout(type(encoder).__call__, encoder, src, src_valid_len)
+    return without_dropout(type(decoder).init_state, decoder, enc_outputs, src_valid_len)
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The interface", cell 90d6f76b13d5
-class AttentionDecoder(nnx.Module):
+@add_to_class(Seq2Seq)
+def decode(self, tokens, state, rows=None):
+    """Feed tokens to the decoder. Neither dropout nor gradients.
+
+    Args:
+        tokens: NumPy int32 (rows, steps).
+        state: `DecoderState`.
+        rows: NumPy integers (rows,): which row of the state each row of tokens
+            goes on from; None for all of them in order.
+
+    Returns:
+        NumPy float32 logits (rows, steps, vocabulary) and attention weights
+        (rows, steps, source steps), or None without attention, and the next
+        state.
+    """
+    if rows is not None:
+        state = select_rows(state, rows)
+    decoder = self.decoder
+    logits, state, weights = without_dropout(type(decoder).__call__, decoder, tokens, state)
+    weights = None if weights is None else to_numpy(weights)
+    return to_numpy(logits), weights, state
+
+
+# From notebooks/05_bahdanau_decoder.md, section "The interface", cell d0010597dc4f
+class AttentionDecoder(Decoder):
     """A decoder that looks back at the source: the base class.
 
-    A subclass defines `init_state(enc_outputs, enc_valid_lens)`, which
-    returns the first state, and a call with (X, state), which returns logits
-    (batch, steps, vocabulary), the next state and the attention weights
-    (batch, steps, source steps). For the file of a model it has a `kind`,
-    `options` and `own_weights`.
+    It has an `attention`, the name of its `kind` in a file, and `options`, a
+    dict of what its constructor took beyond the sizes.
     """
-
-    kind = None  # its name in a file
-
-    @property
-    def options(self):
-        """Return what the constructor took beyond the sizes, as a dict."""
-        return {}
 
     def own_weights(self):
         """Return the weights that only decoders of this kind have, by name."""
-        raise NotImplementedError
-
-    def init_state(self, enc_outputs, enc_valid_lens):
-        """Return the first state from what the encoder returned."""
-        raise NotImplementedError
+        named = self.attention.own_weights()
+        return {f"attention.{name}": named[name] for name in named}
 
     def attention_weights(self, X, state):
         """Return the weights alone (batch, steps, source steps)."""
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 2e6399d32b2f
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell d4b8d018bffb
 # Along axis 1, with new random numbers at each step. The backward pass
 # computes a step again, all but its matrix products: faster than to store
 # and fetch everything.
 @nnx.scan(
-    in_axes=(
-        nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}),
-        nnx.Carry,
-        1,
-        None,
-    ),
+    in_axes=(nnx.StateAxes({nnx.RngState: nnx.Carry, ...: None}), nnx.Carry, 1, None),
     out_axes=(nnx.Carry, 1),
 )
 @nnx.remat(policy=jax.checkpoint_policies.dots_saveable)
@@ -941,23 +834,16 @@ def run_steps(decoder, carry, inputs, source):
     return decoder.step(carry, inputs, source)
 
 
+# From notebooks/05_bahdanau_decoder.md, section "The class", cell 92ace1ae1940
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
     Args:
-        vocab_size: number of target tokens.
-        embed_size: length of an embedding.
-        num_hiddens: size of a GRU layer's state and of the attention's hidden
-            layer; the encoder's.
-        num_layers: number of GRU layers, the encoder's.
-        dropout: probability of dropping a value between layers, and of
-            dropping an attention weight.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
-
-    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
-    returns logits (batch, steps, vocab_size), the next state, and attention
-    weights (batch, steps, source steps).
+        vocab_size, embed_size, num_hiddens, num_layers, dropout: see `Sizes`;
+            num_hiddens and num_layers are the encoder's. The attention has
+            num_hiddens hidden units, and drops weights, too.
+        memory_size: width of the encoder's outputs; None for num_hiddens.
+        rngs: random streams of the weights and of dropout.
 
     Source: Bahdanau et al. 2015, section 3.1 and appendix A.2.
     """
@@ -965,31 +851,16 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
     kind = "attention"
 
     def __init__(
-        self,
-        vocab_size,
-        embed_size,
-        num_hiddens,
-        num_layers,
-        dropout=0,
-        rngs=None,
+        self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0, *, memory_size=None, rngs
     ):
-        rngs = rngs or nnx.Rngs(0)
-        self.attention = AdditiveAttention(num_hiddens, dropout, rngs)
-        self.embedding = nnx.Embed(vocab_size, embed_size, rngs=rngs)
-        self.cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
-        self.dropout = nnx.Dropout(dropout, rngs=rngs)
-        self.dense = nnx.Linear(num_hiddens, vocab_size, rngs=rngs)
-
-    def own_weights(self):
-        """Return the weights that only decoders of this kind have, by name."""
-        return {
-            "attention.w_q": self.attention.W_q.kernel,
-            "attention.w_k": self.attention.W_k.kernel,
-            "attention.w_v": self.attention.w_v.kernel,
-        }
+        sizes = Sizes(vocab_size, embed_size, num_hiddens, num_layers, dropout)
+        memory_size = memory_size or num_hiddens
+        super().__init__(sizes, memory_size + embed_size, memory_size, rngs=rngs)
+        self.attention = AdditiveAttention(
+            num_hiddens, memory_size, num_hiddens, dropout, rngs=rngs
+        )
 
     def init_state(self, enc_outputs, enc_valid_lens):
-        """Return the first state from what the encoder returned."""
         outputs, hidden = enc_outputs
         keys = self.attention.project_keys(outputs)  # once for all steps
         return DecoderState(hidden, (keys, outputs, enc_valid_lens))
@@ -999,11 +870,8 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         query = hidden[-1][:, None]  # state of the step before
         context, weights = self.attention.attend(query, *context)
         x = jnp.concat((context[:, 0], embedding), axis=-1)
-        states = []
-        for i, cell in enumerate(self.cells):
-            x = cell(self.dropout(x) if i else x, hidden[i])
-            states.append(x)
-        return jnp.stack(states), (x, weights[:, 0])
+        hidden = self.advance(x, hidden)
+        return jnp.stack(hidden), (hidden[-1], weights[:, 0])
 
     def __call__(self, X, state):
         embeddings = self.embedding(X)  # (batch, steps, embed_size)
@@ -1015,287 +883,7 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         return self.dense(outputs), state._replace(hidden=hidden), weights
 
 
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 7c2ca336bb3d
-@jax.jit
-def select_rows(state, rows):
-    """Return the `DecoderState` whose row i is row rows[i] of `state`.
-
-    Args:
-        state: a `DecoderState`.
-        rows: NumPy integers, in any number and order.
-    """
-    hidden, context = state
-    context = jax.tree.map(lambda array: array[rows], context)
-    return DecoderState(hidden[:, rows], context)
-
-
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell eff997feb76a
-def start_decoding(model, src, src_valid_len, beam_size):
-    """Encode a batch and return the decoder's first state.
-
-    Args:
-        model: a `Seq2Seq`.
-        src: NumPy int32 (batch, source steps).
-        src_valid_len: NumPy int32 (batch,).
-        beam_size: how many rows of the state each sentence gets.
-
-    Returns:
-        `DecoderState` of batch * beam_size rows, a sentence's side by side.
-    """
-    encoder, decoder = model.encoder, model.decoder
-    (src,) = round_up([src])  # few shapes to compile for
-    enc_outputs = without_dropout(type(encoder).__call__, encoder, src, src_valid_len)
-    state = without_dropout(type(decoder).init_state, decoder, enc_outputs, src_valid_len)
-    return select_rows(state, numpy.arange(len(src)).repeat(beam_size))
-
-
-# From notebooks/06_training_vs_prediction.md, section "Decoding a batch", cell 18367a091b33
-def decode_step(model, tokens, state):
-    """Feed one token to each row. Neither dropout nor gradients.
-
-    Args:
-        model: a `Seq2Seq`.
-        tokens: NumPy int32 (rows,).
-        state: `DecoderState` of that many rows.
-
-    Returns:
-        NumPy log-probabilities (rows, vocabulary), NumPy attention weights
-        (rows, source steps) or None without attention, and the next state.
-    """
-    decoder = model.decoder
-    logits, state, weights = without_dropout(
-        type(decoder).__call__, decoder, tokens[:, None], state
-    )
-    log_probs = nnx.log_softmax(logits[:, 0])  # (rows, vocabulary)
-    if weights is not None:
-        weights = to_numpy(weights[:, 0])  # (rows, source steps)
-    return to_numpy(log_probs), weights, state
-
-
-# From notebooks/06_training_vs_prediction.md, section "Beam search", cell df72b3ceadea
-class Beams(NamedTuple):
-    """The beginnings that a search follows, each array (batch, beam_size).
-
-    tokens: id of the last word.
-    total: log-probability of the whole beginning.
-    lengths: number of tokens, <eos> counted.
-    finished: whether it has reached <eos> or its limit.
-    """
-
-    tokens: Any
-    total: Any
-    lengths: Any
-    finished: Any
-
-
-def start_beams(batch, beam_size, bos):
-    """Return the `Beams` before the first step."""
-    shape = (batch, beam_size)
-    total = numpy.full(shape, -numpy.inf)
-    total[:, 0] = 0  # one beginning: the others would only repeat it
-    return Beams(
-        numpy.full(shape, bos),
-        total,
-        numpy.zeros(shape, int),
-        numpy.zeros(shape, bool),
-    )
-
-
-# From notebooks/06_training_vs_prediction.md, section "Beam search", cell e664d21864e5
-def extend_beams(beams, log_probs, vocab):
-    """Extend each beginning by each word and keep the best.
-
-    Args:
-        beams: `Beams`.
-        log_probs: (batch, beam_size, vocabulary) of the next word.
-        vocab: the target `Vocab`.
-
-    Returns:
-        The new `Beams`, and (batch, beam_size) which old beam each continues.
-    """
-    batch, beam_size, num_words = log_probs.shape
-    log_probs = log_probs.astype("float64")
-    log_probs[..., [vocab.pad, vocab.bos]] = -numpy.inf
-    log_probs[beams.finished] = -numpy.inf
-    log_probs[beams.finished, vocab.pad] = 0
-    lengths = beams.lengths + ~beams.finished
-    totals = beams.total[..., None] + log_probs
-    scores = (totals / lengths[..., None]).reshape(batch, -1)
-    best = numpy.argpartition(-scores, beam_size - 1)[:, :beam_size]
-    order = numpy.take_along_axis(scores, best, 1).argsort()[:, ::-1]
-    best = numpy.take_along_axis(best, order, 1)  # best first
-    parents, tokens = numpy.divmod(best, num_words)
-    total = numpy.take_along_axis(totals.reshape(batch, -1), best, 1)
-    lengths = numpy.take_along_axis(lengths, parents, 1)
-    finished = numpy.take_along_axis(beams.finished, parents, 1)
-    finished = finished | (tokens == vocab.eos)
-    return Beams(tokens, total, lengths, finished), parents
-
-
-# From notebooks/06_training_vs_prediction.md, section "Beam search", cell 7f5c7e4a7c41
-def read_back(trace, row, vocab):
-    """Return the token ids and attention weights that led to a row."""
-    ids, attention = [], []
-    for parents, tokens, weights in reversed(trace):
-        token, row = tokens[row], parents[row]
-        if token not in (vocab.pad, vocab.eos):
-            ids.append(int(token))
-            attention.append(None if weights is None else weights[row])
-    return ids[::-1], attention[::-1]
-
-
-def beam_search(model, src, src_valid_len, beam_size, max_steps):
-    """Search for the target with the best mean log-probability.
-
-    Args:
-        model: a trained `Seq2Seq`.
-        src: NumPy int32 (batch, source steps).
-        src_valid_len: NumPy int32 (batch,).
-        beam_size: beginnings to follow for each sentence; 1 is greedy search.
-        max_steps: number of tokens after which to give up, one for all or
-            (batch,).
-
-    Returns:
-        For each sentence (token ids without <eos>, score, list of attention
-        weights (source steps,) or None of each token).
-    """
-    batch, vocab = len(src), model.tgt_vocab
-    state = start_decoding(model, src, src_valid_len, beam_size)
-    beams = start_beams(batch, beam_size, vocab.bos)
-    limits = numpy.broadcast_to(max_steps, batch)[:, None]
-    first_rows = numpy.arange(batch)[:, None] * beam_size
-    trace = []
-    while not beams.finished.all():
-        tokens = beams.tokens.ravel().astype("int32")
-        log_probs, weights, state = decode_step(model, tokens, state)
-        log_probs = log_probs.reshape(batch, beam_size, -1)
-        beams, parents = extend_beams(beams, log_probs, vocab)
-        rows = (first_rows + parents).ravel()
-        trace.append((rows, beams.tokens.ravel(), weights))
-        beams.finished[:] |= len(trace) >= limits
-        if beam_size > 1:
-            state = select_rows(state, rows)
-    scores = beams.total[:, 0] / beams.lengths[:, 0]
-    return [(*read_back(trace, i * beam_size, vocab), float(scores[i])) for i in range(batch)]
-
-
-# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 98d340c1b9a1
-class Translation(NamedTuple):
-    """A translated sentence.
-
-    tokens: the target tokens, without <eos>.
-    score: mean log-probability of a token, <eos> counted, in nats.
-    attention_weights: NumPy (target tokens, source tokens), each row summing
-        to 1; None without attention.
-    source: the source tokens that the model read, <eos> last.
-    unknown: those of them that are not in the vocabulary.
-    """
-
-    tokens: list
-    score: float
-    attention_weights: Any
-    source: list
-    unknown: list
-
-
-def read_sentences(model, sentences):
-    """Return each sentence as a list of tokens, checked for the model."""
-    if model.src_vocab is None:
-        raise ValueError("the model has no vocabularies: train it or load it first")
-    if isinstance(sentences, str):
-        raise TypeError(f"sentences is the string {sentences!r}; pass a list")
-    sources = [
-        corpora.tokenize(sentence) if isinstance(sentence, str) else list(sentence)
-        for sentence in sentences
-    ]
-    for i, source in enumerate(sources):
-        if len(source) + 1 > model.max_steps:
-            raise ValueError(
-                f"sentence {i} has {len(source)} tokens, but the model takes "
-                f"at most {model.max_steps - 1}; split the sentence, or "
-                "raise model.max_steps"
-            )
-    return sources
-
-
-# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell b1d15a8588ab
-def translate(model, sentences, beam_size=1, max_steps=None):
-    """Translate sentences by greedy or beam search.
-
-    Args:
-        model: a `Seq2Seq` that was trained or loaded.
-        sentences: list of strings or of token lists.
-        beam_size: beginnings to follow for each sentence; 1 is greedy search.
-        max_steps: most target tokens of a sentence; None allows each twice
-            its source's tokens and ten more.
-
-    Returns:
-        List of `Translation`, in the order of the sentences.
-
-    Raises:
-        ValueError: if the model has no vocabularies, a sentence is longer
-            than model.max_steps, or beam_size or max_steps is not positive.
-    """
-    if beam_size < 1 or (max_steps is not None and max_steps < 1):
-        raise ValueError(
-            f"beam_size is {beam_size} and max_steps is {max_steps}; both must be at least 1"
-        )
-    sources = read_sentences(model, sentences)
-    results = [Translation([], 0.0, None, ["<eos>"], []) for _ in sources]
-    order = sorted(
-        (i for i, source in enumerate(sources) if source),
-        key=lambda i: len(sources[i]),
-    )
-    for start in range(0, len(order), 64):
-        rows = order[start : start + 64]
-        src, src_valid_len = corpora.encode_source([sources[i] for i in rows], model.src_vocab)
-        limits = 2 * src_valid_len + 10 if max_steps is None else max_steps
-        found = beam_search(model, src, src_valid_len, beam_size, limits)
-        for i, (ids, attention, score) in zip(rows, found):
-            source = [*sources[i], "<eos>"]
-            unknown = [t for t in sources[i] if t not in model.src_vocab]
-            weights = None
-            if isinstance(model.decoder, AttentionDecoder):
-                weights = numpy.array([row[: len(source)] for row in attention])
-                weights = weights.reshape(len(ids), len(source))
-            results[i] = Translation(
-                model.tgt_vocab.to_tokens(ids), score, weights, source, unknown
-            )
-    unknown = sorted({t for result in results for t in result.unknown})
-    if unknown:
-        warnings.warn(
-            "not in the vocabulary, read as <unk>: " + ", ".join(unknown),
-            stacklevel=2,
-        )
-    return results
-
-
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 2ec767dde992
-def get_config(model):
-    """Return what it takes to build a model of the same form again.
-
-    Args:
-        model: a `Seq2Seq`.
-
-    Returns:
-        Dict of its kind, sizes and options, as `new_model` takes it.
-    """
-    encoder, decoder = model.encoder, model.decoder
-    attends = isinstance(decoder, AttentionDecoder)
-    return dict(
-        kind=decoder.kind if attends else "plain",
-        src_vocab_size=encoder.embedding.num_embeddings,
-        tgt_vocab_size=decoder.embedding.num_embeddings,
-        embed_size=encoder.embedding.features,
-        num_hiddens=encoder.num_hiddens,
-        num_layers=len(encoder.cells),
-        dropout=decoder.dropout.rate,
-        bidirectional=encoder.bidirectional,
-        **(decoder.options if attends else {}),
-    )
-
-
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell f2a4e4bc8d68
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 652191ad958f
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -1314,7 +902,7 @@ def named_weights(model):
         for i, cell in enumerate(cells):
             named |= {
                 f"{prefix.format(i)}.w_x": cell.W_x.kernel,
-                f"{prefix.format(i)}.b_x": cell.b_x,
+                f"{prefix.format(i)}.b_x": cell.W_x.bias,
                 f"{prefix.format(i)}.w_h": cell.W_h.kernel,
                 f"{prefix.format(i)}.b_h": cell.W_h.bias,
             }
@@ -1324,57 +912,20 @@ def named_weights(model):
     return named
 
 
-def get_weights(model):
-    """Return a model's weights in the exchange format.
-
-    Args:
-        model: a `Seq2Seq`.
-
-    Returns:
-        Dict of name -> NumPy float32: matrices as (inputs, outputs), a GRU's
-        gates in the order r, z, n.
-    """
-    return {name: numpy.array(weight[...]) for name, weight in named_weights(model).items()}
+@add_to_class(Seq2Seq)
+def export_weights(self):
+    """Return the weights as `get_weights` does."""
+    return {name: numpy.array(weight[...]) for name, weight in named_weights(self).items()}
 
 
-def set_weights(model, weights):
-    """Give a model the weights that `get_weights` returned, in any framework.
-
-    Args:
-        model: a `Seq2Seq`.
-        weights: dict of name -> NumPy array.
-
-    Raises:
-        ValueError: if weights are missing, left over, or of another shape; the
-            model is unchanged then.
-    """
-    exchange.check(weights, get_config(model))
-    for name, weight in named_weights(model).items():
+@add_to_class(Seq2Seq)
+def import_weights(self, weights):
+    """Take the weights that `export_weights` of any framework gave."""
+    for name, weight in named_weights(self).items():
         weight[...] = jnp.array(weights[name])
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 9a3304374403
-def save_model(model, path):
-    """Write a model into a file that every framework can read.
-
-    Args:
-        model: a `Seq2Seq` that was trained or loaded.
-        path: file to write, by convention *.safetensors.
-
-    Raises:
-        ValueError: if the model has no vocabularies yet.
-    """
-    if model.src_vocab is None:
-        raise ValueError("the model has no vocabularies: train it or load it first")
-    exchange.save(
-        path,
-        get_weights(model),
-        get_config(model),
-        model.src_vocab,
-        model.tgt_vocab,
-    )
-
-
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 41db55e36773
 def new_model(config):
     """Build an untrained model.
 
@@ -1389,17 +940,19 @@ def new_model(config):
     """
     exchange.expected_shapes(config)  # complains if something is wrong
     decoders = {D.kind: D for D in AttentionDecoder.__subclasses__()}
-    decoders["plain"] = Seq2SeqDecoder
-    sizes = [config[name] for name in ("embed_size", "num_hiddens", "num_layers", "dropout")]
-    options = {name: config[name] for name in exchange.OPTIONS[config["kind"]]}
-    return Seq2Seq(
-        Seq2SeqEncoder(
-            config["src_vocab_size"],
-            *sizes,
-            bidirectional=config["bidirectional"],
-        ),
-        decoders[config["kind"]](config["tgt_vocab_size"], *sizes, **options),
+    Decoder = decoders.get(config["kind"], Seq2SeqDecoder)
+    names = "embed_size", "num_hiddens", "num_layers", "dropout"
+    sizes = {name: config[name] for name in names} | {"rngs": nnx.Rngs(0)}
+    encoder = Seq2SeqEncoder(
+        config["src_vocab_size"], bidirectional=config["bidirectional"], **sizes
     )
+    decoder = Decoder(
+        config["tgt_vocab_size"],
+        memory_size=encoder.output_size,
+        **{name: config[name] for name in exchange.OPTIONS[config["kind"]]},
+        **sizes,
+    )
+    return Seq2Seq(encoder, decoder)
 
 
 def load_model(path):
@@ -1422,32 +975,38 @@ def load_model(path):
     return model
 
 
-# From notebooks/07_global_attention.md, section "Global attention", cell fdd6cfacc272
+# From notebooks/07_global_attention.md, section "Global attention", cell 3deed8473d7e
 class GlobalAttention(Attention):
     """Attention to all source states, by a score that one chooses.
 
     Args:
+        query_size: size of a query.
+        key_size: size of a key; for the score "dot" that of a query.
         num_hiddens: number of hidden units of the score "concat".
         score: "dot", q · k; "general", q · W k; or "concat",
             w_v · tanh(W_q q + W_k k).
         dropout: probability with which training drops a weight.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
+        rngs: random streams of the weights and of dropout.
 
-    Raises ValueError if there is no such score.
+    Raises ValueError if there is no such score, or the sizes do not fit it.
 
     Source: Luong et al. 2015, section 3.1.
     """
 
-    def __init__(self, num_hiddens, score="general", dropout=0, rngs=None):
-        rngs = rngs or nnx.Rngs(0)
-        super().__init__(dropout, rngs)
-        if score == "dot":
-            self.scorer = DotProductAttention(scaled=False, rngs=rngs)
+    def __init__(self, query_size, key_size, num_hiddens, score="general", dropout=0, *, rngs):
+        super().__init__(dropout, rngs=rngs)
+        sizes = dict(query_size=query_size, key_size=key_size, rngs=rngs)
+        if score == "dot" and query_size == key_size:
+            self.scorer = DotProductAttention(scaled=False)
         elif score == "general":
-            self.scorer = BilinearAttention(rngs=rngs)
+            self.scorer = BilinearAttention(**sizes)
         elif score == "concat":
-            self.scorer = AdditiveAttention(num_hiddens, rngs=rngs)
+            self.scorer = AdditiveAttention(num_hiddens=num_hiddens, **sizes)
+        elif score == "dot":
+            raise ValueError(
+                f"queries of size {query_size} and keys of size {key_size} "
+                'have no dot product; take the score "general" or "concat"'
+            )
         else:
             raise ValueError(f"score is {score!r}; expected one of {exchange.SCORES}")
 
@@ -1460,20 +1019,16 @@ class GlobalAttention(Attention):
         return self.scorer.score(queries, projected_keys)
 
     def own_weights(self):
-        """Return the attention's weights by name."""
-        layers = {
-            name: getattr(self.scorer, name)
-            for name in ("W", "W_q", "W_k", "w_v")
-            if hasattr(self.scorer, name)
-        }
-        return {name.lower(): layer.kernel for name, layer in layers.items()}
+        return super().own_weights() | self.scorer.own_weights()
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell dadf71bad119
+# From notebooks/07_global_attention.md, section "Local attention", cell bbde2016a322
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
     Args:
+        query_size: size of a query.
+        key_size: size of a key; for the score "dot" that of a query.
         num_hiddens: number of hidden units of the predicted center, and of
             the score "concat".
         alignment: where the center p of a query q is. "monotonic": at the
@@ -1484,48 +1039,45 @@ class LocalAttention(GlobalAttention):
         window: number of states on each side of the center, 1 or more.
         score: "dot", "general" or "concat", as for `GlobalAttention`.
         dropout: probability with which training drops a weight.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
+        rngs: random streams of the weights and of dropout.
 
     States outside the window, or behind the valid lengths, get weight 0; if
     the window holds no state, all weights and the output are 0.
 
-    Raises ValueError if there is no such alignment, score or window.
+    Raises ValueError if there is no such alignment, score or window, or the
+    sizes do not fit the score.
 
     Source: Luong et al. 2015, section 3.2.
     """
 
     def __init__(
         self,
+        query_size,
+        key_size,
         num_hiddens,
         alignment="predictive",
         window=10,
         score="general",
         dropout=0,
-        rngs=None,
+        *,
+        rngs,
     ):
-        rngs = rngs or nnx.Rngs(0)
-        super().__init__(num_hiddens, score, dropout, rngs)
+        super().__init__(query_size, key_size, num_hiddens, score, dropout, rngs=rngs)
         if alignment not in exchange.ALIGNMENTS:
             raise ValueError(f"alignment is {alignment!r}; expected one of {exchange.ALIGNMENTS}")
         if window < 1:
             raise ValueError(f"window is {window}; expected 1 or more")
         self.alignment, self.window = alignment, window
         if alignment == "predictive":
-            self.W_p = LazyLinear(num_hiddens, rngs)
-            self.v_p = LazyLinear(1, rngs)
+            plain = dict(use_bias=False, kernel_init=glorot, rngs=rngs)
+            self.W_p = nnx.Linear(query_size, num_hiddens, **plain)
+            self.v_p = nnx.Linear(num_hiddens, 1, **plain)
 
     def centers(self, queries, valid_lens, first_step=0):
-        """Say around which state each query looks.
+        """Return the centers p (batch, queries) around which queries look.
 
-        Args:
-            queries: (batch, queries, query size).
-            valid_lens: (batch, 1 or queries) integers.
-            first_step: number of the first query's step: an integer, or
-                (batch,) integers.
-
-        Returns:
-            Centers p (batch, queries), of the queries' type.
+        Of valid_lens there is one a sentence or one a query, (batch, 1 or
+        queries); first_step is that of `attend`.
         """
         if self.alignment == "predictive":
             p = self.v_p(jnp.tanh(self.W_p(queries))).squeeze(-1)
@@ -1537,17 +1089,8 @@ class LocalAttention(GlobalAttention):
     def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
         """Attend to windows of keys that have been projected already.
 
-        Args:
-            queries: (batch, queries, query size).
-            projected_keys: what project_keys returned.
-            values: (batch, keys, value size).
-            valid_lens: None, (batch,) or (batch, queries) integers.
-            first_step: number of the first query's step: an integer, or
-                (batch,) integers.
-
-        Returns:
-            The pair of output (batch, queries, value size) and attention
-            weights (batch, queries, keys).
+        As `Attention.attend`, with `first_step`, the number of the first
+        query's step: an integer, or (batch,) integers.
         """
         (batch, num_queries), num_keys = queries.shape[:2], values.shape[1]
         D = self.window
@@ -1589,26 +1132,15 @@ class LocalAttention(GlobalAttention):
         output = output.reshape(batch, num_queries, values.shape[-1])
         return output, everywhere
 
-    def own_weights(self):
-        """Return the attention's weights by name."""
-        named = super().own_weights()
-        if self.alignment == "predictive":
-            named |= {"w_p": self.W_p.kernel, "v_p": self.v_p.kernel}
-        return named
 
-
-# From notebooks/07_global_attention.md, section "The decoder", cell 484700e01fa1
+# From notebooks/07_global_attention.md, section "The decoder", cell 7fac64ff361b
 class Seq2SeqGlobalDecoder(AttentionDecoder):
     """The decoder of Luong et al. 2015, which attends behind the GRU.
 
     Args:
-        vocab_size: number of target tokens.
-        embed_size: length of an embedding.
-        num_hiddens: size of a GRU layer's state and of the attentional
-            vector; the encoder's.
-        num_layers: number of GRU layers, the encoder's.
-        dropout: probability of dropping a value between layers, and of
-            dropping an attention weight.
+        vocab_size, embed_size, num_hiddens, num_layers, dropout: see `Sizes`;
+            num_hiddens and num_layers are the encoder's. The attentional
+            vector has size num_hiddens; attention drops weights, too.
         score: "dot", "general" or "concat"; "dot" wants encoder outputs of
             size num_hiddens.
         input_feeding: whether the GRU's input is the attentional vector of
@@ -1616,14 +1148,14 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         local: None to look at all source states, or the alignment of
             `LocalAttention`: "monotonic" or "predictive".
         window: number of states that `LocalAttention` sees on each side.
-        rngs: random streams of the weights and of dropout; None means
-            `nnx.Rngs(0)`.
+        memory_size: width of the encoder's outputs; None for num_hiddens.
+        rngs: random streams of the weights and of dropout.
 
-    Called with `X` (batch, steps) of target ids and a `DecoderState`, it
-    returns logits (batch, steps, vocab_size), the next state, and attention
-    weights (batch, steps, source steps). The state's context has, beside keys,
-    values and valid lengths, the attentional vector (batch, num_hiddens) of
-    the step before, 0 at first, and the number of the next step (batch,).
+    The state's context has, beside keys, values and valid lengths, the
+    attentional vector (batch, num_hiddens) of the step before, 0 at first, and
+    the number of the next step (batch,).
+
+    Raises ValueError if the attention does.
 
     Source: Luong et al. 2015, section 3.
     """
@@ -1641,24 +1173,28 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         input_feeding=True,
         local=None,
         window=10,
-        rngs=None,
+        *,
+        memory_size=None,
+        rngs,
     ):
-        rngs = rngs or nnx.Rngs(0)
+        sizes = Sizes(vocab_size, embed_size, num_hiddens, num_layers, dropout)
+        memory_size = memory_size or num_hiddens
+        input_size = embed_size + input_feeding * num_hiddens
+        super().__init__(sizes, input_size, memory_size, rngs=rngs)
         self.score, self.input_feeding = score, input_feeding
         self.local, self.window = local, window
+        attention = num_hiddens, memory_size, num_hiddens
         if local is None:
-            self.attention = GlobalAttention(num_hiddens, score, dropout, rngs)
+            self.attention = GlobalAttention(*attention, score, dropout, rngs=rngs)
         else:
-            self.attention = LocalAttention(num_hiddens, local, window, score, dropout, rngs)
-        self.embedding = nnx.Embed(vocab_size, embed_size, rngs=rngs)
-        self.cells = nnx.data([GRUCell(num_hiddens, rngs) for _ in range(num_layers)])
-        self.dropout = nnx.Dropout(dropout, rngs=rngs)
-        self.W_c = LazyLinear(num_hiddens, rngs)
-        self.dense = nnx.Linear(num_hiddens, vocab_size, rngs=rngs)
+            self.attention = LocalAttention(*attention, local, window, score, dropout, rngs=rngs)
+        both = memory_size + num_hiddens  # context and state
+        plain = dict(use_bias=False, kernel_init=glorot, rngs=rngs)
+        self.W_c = nnx.Linear(both, num_hiddens, **plain)
 
     @property
     def options(self):
-        """Return what the constructor took beyond the sizes, as a dict."""
+        """Return what the constructor took beyond the sizes."""
         return dict(
             score=self.score,
             input_feeding=self.input_feeding,
@@ -1667,27 +1203,14 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         )
 
     def own_weights(self):
-        """Return the weights that only decoders of this kind have, by name."""
-        named = {"attentional.w": self.W_c.kernel}
-        for name, weight in self.attention.own_weights().items():
-            named[f"attention.{name}"] = weight
-        return named
+        return super().own_weights() | {"attentional.w": self.W_c.kernel}
 
     def init_state(self, enc_outputs, enc_valid_lens):
-        """Return the first state from what the encoder returned."""
         outputs, hidden = enc_outputs
         keys = self.attention.project_keys(outputs)  # once for all steps
         h_tilde = jnp.zeros_like(hidden[-1])
         step = jnp.zeros_like(enc_valid_lens)
         return DecoderState(hidden, (keys, outputs, enc_valid_lens, h_tilde, step))
-
-    def advance(self, x, hidden):
-        """Return the GRU layers' next states, a list, from an input x."""
-        states = []
-        for i, cell in enumerate(self.cells):
-            x = cell(self.dropout(x) if i else x, hidden[i])
-            states.append(x)
-        return states
 
     def look_back(self, h, source, step):
         """Return attentional vectors and weights for states h, from a step on.

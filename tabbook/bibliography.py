@@ -282,7 +282,7 @@ def check(project: Project, chapters: list[Chapter], entries: list[Entry]) -> It
             continue
         if wanted != project.source(chapter.name).read_text(encoding="utf-8"):
             yield f"{chapter.path}: its References are not what it cites from {PAGE}; {FORMAT}"
-    generated = {project.library(framework) for framework in FRAMEWORKS}
+    generated = {project.library(name) for name in ("common", *FRAMEWORKS)}
     for path in sorted(project.library("jax").parent.glob("*.py")):
         if path not in generated:
             found = cited_in_module(project, path)

@@ -367,7 +367,8 @@ def only(frameworks: tuple[str, ...], content: str) -> str:
 
 def _code(cell: Cell) -> str:
     text = "\n".join(line for _, line in split.shown(cell))
-    return directive("code-block", "python", text)
+    code = directive("code-block", "python", text)
+    return directive("dropdown", split.fold_line(cell), code, level=1) if cell.fold else code
 
 
 def _join(parts) -> str:

@@ -8,13 +8,14 @@ import nbformat
 
 from tabbook import assignments, bibliography, colab, collect, numbers, split, style
 from tabbook.project import FRAMEWORKS, Project, TabbookError
-from tabbook.source import Chapter, read_all
+from tabbook.source import Cell, Chapter, read_all
 
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/])/(?:home|Users|root|tmp|private|work|mnt|opt|usr|var|content)/[\w.\-/]+"
     r"|\b[A-Z]:\\\\?\w[\w.\\-]+"
 )
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+MOST_LINES = 40  # of open code without a sentence
 BUILD = "run 'make build'"
 NOTEBOOKS = "run 'make notebooks'"
 
@@ -74,6 +75,7 @@ def _check_source(project: Project, chapter: Chapter) -> Iterator[str]:
     ]
     yield from dict.fromkeys(found)  # a cell for all tabs would repeat its problem
     yield from assignments.problems(project, chapter)
+    yield from _long_code(chapter)
     for framework in FRAMEWORKS.values():
         imported = _generated_imports(chapter, framework.name)
         wanted = f"from d2l_ext import {framework.module} as d2l"
@@ -82,6 +84,36 @@ def _check_source(project: Project, chapter: Chapter) -> Iterator[str]:
         for other, where in imported.items():
             if other != framework.module:
                 yield f"{where}: tab {framework.name} imports d2l_ext.{other}; write '{wanted}'"
+
+
+def _long_code(chapter: Chapter) -> Iterator[str]:
+    """Where a reader meets too much code without a sentence; one problem a place."""
+    found = {}
+    for framework in FRAMEWORKS:
+        run: list[Cell] = []
+        for cell in [*chapter.tab(framework), None]:
+            if cell and cell.kind == "code":
+                if not cell.fold and cell.part not in ("solution", "hidden"):
+                    run.append(cell)
+                continue
+            lines = sum(map(_num_lines, run))
+            if lines > MOST_LINES:
+                found.setdefault(run[0].number, (chapter.where(run[0]), framework, lines))
+            run = []
+    for where, framework, lines in found.values():
+        yield (
+            f"{where}: {lines} lines of code without a sentence in tab {framework} "
+            f"({MOST_LINES} at most, docstrings not counted); fold, cut or explain"
+        )
+
+
+def _num_lines(cell: Cell) -> int:
+    """The lines of a cell's code: no blank ones, no docstrings."""
+    lines = {n for n, line in enumerate(cell.text.splitlines(), start=1) if line.strip()}
+    for node in ast.walk(ast.parse(cell.text)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(lines)
 
 
 def _generated_imports(chapter: Chapter, framework: str) -> dict[str, str]:

@@ -26,7 +26,12 @@ def notebook(project: Project, chapter: Chapter, framework: str) -> nbformat.Not
     the runtime lacks, and pictures and links lead to the repository's addresses on the web.
     """
     new = split.readers(project, chapter, framework)
+    folds = {cell.id: split.fold_line(cell) for cell in chapter.tab(framework) if cell.fold}
+    # Colab shows a closed cell's title, so that it needs no line above it
+    new.cells = [cell for cell in new.cells if cell.id.removesuffix("-fold") == cell.id]
     for cell in new.cells:
+        if cell.id in folds:
+            cell.source = f"#@title {folds[cell.id]}\n{cell.source}"
         if cell.cell_type == "markdown":
             cell.source = relink(project, cell.source, framework)
         elif cell.metadata.get("jupyter", {}).get("source_hidden"):

@@ -1,4 +1,8 @@
-"""Collects the statements that chapters mark with `#@save` into the library modules."""
+"""Collects the statements that chapters mark with `#@save` into the library modules.
+
+A tab's go into its framework's module. Those of cells without a tab go into `common.py`, which
+names no framework, and which the four modules hand on.
+"""
 
 import ast
 import builtins
@@ -14,24 +18,40 @@ from tabbook.style import ruff
 
 KNOWN_EVERYWHERE = set(dir(builtins)) | {"__name__", "__file__"}
 BOOK = "d2l"  # the name by which a chapter calls the library
+COMMON = Framework("common", "common", "all frameworks")
+PACKAGES = {"torch", "mxnet", "jax", "flax", "optax", "tensorflow", "keras"}  # of the frameworks
+ADDING = "add_to_class"  # the decorator that makes a method of a function
 
 
 @dataclass
 class Library:
-    """What the chapters save for one framework, in their order.
+    """What the chapters save for one framework, or for all in common, in their order.
 
     Args:
+        before: what it hands on; None for what all have in common.
         imports: import statement -> the name that it binds.
         used: the imported names that saved code uses; the others are left out.
-        names: the saved names -> where they were saved.
+        names: the saved names -> where they were saved. A method that is added to a class later is
+            `Class.method`.
         blocks: the generated code, statement by statement, under comments on its origin.
     """
 
     framework: Framework
+    before: "Library | None" = None
     imports: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
     blocks: list[str] = field(default_factory=list)
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The names that saved code may use -> where they were saved."""
+        return self.names | (self.before.names if self.before else {})
+
+    @property
+    def public(self) -> list[str]:
+        """The names that the module defines, methods of classes left out."""
+        return [name for name in self.names if "." not in name]
 
 
 class CellError(Exception):
@@ -46,30 +66,45 @@ def collect(project: Project, chapters: list[Chapter]) -> dict[str, str]:
     """Collect all chapters' saved code.
 
     Returns:
-        For each framework the text of its library module.
+        For each framework, and for "common" if anything is, the text of its library module.
 
     Raises:
         TabbookError: saved code breaks a rule; all problems at once.
     """
     problems: dict[str, None] = {}  # the same problem in four tabs is one problem
-    libraries = [Library(framework) for framework in FRAMEWORKS.values()]
+    common = Library(COMMON)
+    libraries = [Library(framework, common) for framework in FRAMEWORKS.values()]
     for chapter in chapters:
-        saved = {}
-        for library in libraries:
-            before = set(library.names)
-            for cell in chapter.tab(library.framework.name):
-                if cell.kind == "code":
-                    for line, message in _add_cell(library, chapter, cell):
-                        problems[f"{chapter.where(cell, line)}: {message}"] = None
-            saved[library.framework.name] = [n for n in library.names if n not in before]
+        before = {library.framework.name: set(library.names) for library in libraries}
+        for cell in chapter.cells:
+            tabbed = [library for library in libraries if library.framework.name in cell.tabs]
+            shared = len(tabbed) == len(libraries)
+            if cell.kind != "code":
+                continue
+            for library in [common] if shared else tabbed:
+                for line, message in _add_cell(library, libraries, chapter, cell):
+                    problems[f"{chapter.where(cell, line)}: {message}"] = None
+        saved = {
+            library.framework.name: [n for n in library.names if n not in before[name]]
+            for name, library in zip(before, libraries)
+        }
         problems |= dict.fromkeys(_check_only(chapter, saved))
     if problems:
         raise TabbookError(problems)
-    return {library.framework.name: _module(project, library) for library in libraries}
+    written = [*([common] if common.names else []), *libraries]
+    return {library.framework.name: _module(project, library) for library in written}
 
 
-def _add_cell(library: Library, chapter: Chapter, cell: Cell) -> Iterator[tuple[int, str]]:
-    """Add a cell's saved statements to the library; yields problems as (line, message)."""
+def _add_cell(
+    library: Library, libraries: list[Library], chapter: Chapter, cell: Cell
+) -> Iterator[tuple[int, str]]:
+    """Add a cell's saved statements to the library; yields problems as (line, message).
+
+    Args:
+        library: that of the cell's tab, or what all have in common.
+        libraries: those of all frameworks.
+    """
+    others = [] if library.before else libraries
     try:
         tree = ast.parse(cell.text)
         marks = _save_marks(cell.text)
@@ -79,7 +114,8 @@ def _add_cell(library: Library, chapter: Chapter, cell: Cell) -> Iterator[tuple[
             for line in marks[1:]:
                 yield line, "a second #@save in a cell of imports; keep the first line's"
             for statement in tree.body:
-                _add_import(library, statement)
+                for each in [library, *others]:
+                    _add_import(each, statement, cell_for_all=library.before is None)
             return
     except SyntaxError as error:
         yield error.lineno or 1, f"not Python: {error.msg}; mend the cell"
@@ -94,16 +130,19 @@ def _add_cell(library: Library, chapter: Chapter, cell: Cell) -> Iterator[tuple[
             statement = _marked_statement(tree, line)
             names = _saved_names(statement)
             text, first = _statement_text(cell.text, tree, statement)
-            text = _rewrite(library, statement, names, text, first)
-            _check_names(library, statement, names, text)
+            text = _rewrite(library, others, statement, names, text, first)
+            _check_names(library, others, statement, names, text)
         except CellError as error:
             yield error.line, str(error)
             continue
+        known = library.known
+        for other in others:
+            known = other.names | known
         for name in names:
-            if name in library.names:
+            if name in known:
                 yield (
                     line,
-                    f"'{name}' is saved already, in {library.names[name]}; rename or reuse it",
+                    f"'{name}' is saved already, in {known[name]}; rename or reuse it",
                 )
             elif name in library.imports.values():
                 yield line, f"'{name}' is also an import's name; rename one of them"
@@ -125,7 +164,7 @@ def _save_marks(text: str) -> list[int]:
     return marks
 
 
-def _add_import(library: Library, statement: ast.stmt) -> None:
+def _add_import(library: Library, statement: ast.stmt, cell_for_all: bool) -> None:
     """Merge one import statement into the library's imports."""
     line = statement.lineno
     if not isinstance(statement, ast.Import | ast.ImportFrom):
@@ -145,7 +184,10 @@ def _add_import(library: Library, statement: ast.stmt) -> None:
         if top == "d2l":
             raise CellError(line, f"'{written}': the library can't use the d2l book; take it out")
         generated = {framework.module for framework in FRAMEWORKS.values()}
-        if top == "d2l_ext" and rest.partition(".")[0] in generated:
+        module_of_ours = top == "d2l_ext" and rest.partition(".")[0] in generated
+        if cell_for_all and (module_of_ours or top in PACKAGES):
+            raise CellError(line, f"'{written}' in a cell for all tabs; move it into the tabs")
+        if module_of_ours:
             if module != f"d2l_ext.{library.framework.module}" or bound != BOOK:
                 wanted = f"from d2l_ext import {library.framework.module} as {BOOK}"
                 raise CellError(line, f"'{written}' in this tab; write '{wanted}'")
@@ -154,8 +196,8 @@ def _add_import(library: Library, statement: ast.stmt) -> None:
             packages = not renamed and written.startswith("import ") and " as " not in other
             if name == bound and other != written and not (packages and other[:7] == "import "):
                 raise CellError(line, f"'{written}', but '{other}' is saved as well; agree on one")
-        if bound in library.names:
-            raise CellError(line, f"'{bound}' is saved in {library.names[bound]}; rename one")
+        if bound in library.known:
+            raise CellError(line, f"'{bound}' is saved in {library.known[bound]}; rename one")
         library.imports[written] = bound
 
 
@@ -191,8 +233,13 @@ def _first_line(statement: ast.stmt) -> int:
 
 
 def _saved_names(statement: ast.stmt) -> list[str]:
-    """The names that a saved statement binds."""
+    """The names that a saved statement binds; `Class.method` for a method that it adds."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        for decorator in statement.decorator_list:
+            called, _, arguments = ast.unparse(decorator).partition("(")
+            if called in (ADDING, f"{BOOK}.{ADDING}"):
+                owner = arguments.removesuffix(")").removeprefix(f"{BOOK}.")
+                return [f"{owner}.{statement.name}"]
         return [statement.name]
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     if statement.value is None or not all(isinstance(target, ast.Name) for target in targets):
@@ -223,7 +270,12 @@ def _statement_text(text: str, tree: ast.Module, statement: ast.stmt) -> tuple[s
 
 
 def _rewrite(
-    library: Library, statement: ast.stmt, names: list[str], text: str, first: int
+    library: Library,
+    others: list[Library],
+    statement: ast.stmt,
+    names: list[str],
+    text: str,
+    first: int,
 ) -> str:
     """Write `d2l.name` as `name`, at the places the syntax tree gives; the rest stays as it is."""
     lines = [line.encode() for line in text.splitlines()]
@@ -237,7 +289,8 @@ def _rewrite(
     local_names = _local_names(text)
     for node in sorted(found, key=lambda node: (node.lineno, node.col_offset), reverse=True):
         written = f"{BOOK}.{node.attr}"
-        if node.attr not in library.names and node.attr not in names:
+        if node.attr not in library.known and node.attr not in names:
+            _check_tabs(others, node.attr, node.lineno)
             raise CellError(
                 node.lineno,
                 f"'{written}' is not saved before this; save it in an earlier cell "
@@ -275,7 +328,19 @@ def _local_names(text: str) -> set[str]:
     }
 
 
-def _check_names(library: Library, statement: ast.stmt, names: list[str], text: str) -> None:
+def _check_tabs(others: list[Library], name: str, line: int) -> None:
+    """What all frameworks share can't use what tabs save or import."""
+    if any(name in (*other.names, *other.imports.values()) for other in others):
+        raise CellError(
+            line,
+            f"saved code of a cell for all tabs uses '{name}', which tabs save; make it a method "
+            "of the model, or give the cell tabs",
+        )
+
+
+def _check_names(
+    library: Library, others: list[Library], statement: ast.stmt, names: list[str], text: str
+) -> None:
     """Every name that saved code takes from its module is imported or saved before it."""
     table = symtable.symtable(text, "<cell>", "exec")
     used_now = {
@@ -290,10 +355,11 @@ def _check_names(library: Library, statement: ast.stmt, names: list[str], text: 
         if symbol.is_global()
     }
     imported = set(library.imports.values())
-    known = KNOWN_EVERYWHERE | imported | set(library.names)
+    known = KNOWN_EVERYWHERE | imported | set(library.known)
     unknown = (used_now - known) | (used_later - known - set(names))
     if unknown:
         name = min(unknown, key=lambda name: (_line_of(statement, name), name))
+        _check_tabs(others, name, _line_of(statement, name))
         raise CellError(
             _line_of(statement, name),
             f"saved code uses '{name}', which it neither imports nor finds saved before it; "
@@ -335,21 +401,35 @@ def _check_only(chapter: Chapter, saved: dict[str, list[str]]) -> Iterator[str]:
 
 def _module(project: Project, library: Library) -> str:
     """The text of a library module."""
-    framework = library.framework
+    framework, before = library.framework, library.before
     imports = [written for written, name in library.imports.items() if name in library.used]
-    listed = "".join(f"    {name!r},\n" for name in library.names)
+    listed = "".join(f"    {name!r},\n" for name in library.public)
+    if before:
+        about = (
+            f"What the chapters save for {framework.label}; other names come from the d2l book."
+        )
+        where = f", tab {framework.name}"
+        prepare = f'from d2l_ext import compat\n\ncompat.prepare("{framework.module}")\n\n'
+        end = f'\n\n__getattr__ = compat.fall_through("{framework.module}")\n'
+    else:
+        about = "What the chapters save for all frameworks, whose modules hand it on."
+        where, prepare, end = ", cells without a tab", "", ""
+    if before and before.names:
+        imports += ["from d2l_ext import common", "from d2l_ext.common import *"]
+        listed = f"    *common.__all__,\n{listed}"
     text = (
-        f'"""What the chapters save for {framework.label}; other names come from the d2l book.\n\n'
-        f"Generated from notebooks/*.md, tab {framework.name}. To change a block, edit the\n"
+        f'"""{about}\n\n'
+        f"Generated from notebooks/*.md{where}. To change a block, edit the\n"
         'chapter that it names, then run `python -m tabbook build`.\n"""\n\n'
-        "from d2l_ext import compat\n\n"
-        f'compat.prepare("{framework.module}")\n\n'
+        + prepare
         + "\n".join(imports)
         + f"\n\n__all__ = [\n{listed}]\n\n\n"
         + "\n\n".join(library.blocks)
-        + f'\n\n__getattr__ = compat.fall_through("{framework.module}")\n'
+        + end
     )
     name = project.relative(project.library(framework.name))
     alone = ["--isolated", "--line-length=99"]
     text = ruff(project, text, name, "check", *alone, "--select=I,RUF022", "--fix")
-    return ruff(project, text, name, "format", *alone)
+    # Chapters are narrower: what is broken there may stand on one line here
+    joined = "--config=format.skip-magic-trailing-comma=true"
+    return ruff(project, text, name, "format", *alone, joined)

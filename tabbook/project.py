@@ -129,9 +129,10 @@ class Project:
         """The folder of what the book has beside chapters: settings, front page, style, script."""
         return self.root / "book"
 
-    def library(self, framework: str) -> Path:
-        """The generated library module of a framework."""
-        return self.root / "d2l_ext" / f"{FRAMEWORKS[framework].module}.py"
+    def library(self, name: str) -> Path:
+        """The generated library module of a framework, or "common", what all of them share."""
+        module = FRAMEWORKS[name].module if name in FRAMEWORKS else name
+        return self.root / "d2l_ext" / f"{module}.py"
 
     def relative(self, path: Path) -> str:
         """`path` as messages show it, from the repository's root."""

@@ -12,7 +12,7 @@ import yaml
 
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 
-ATTRIBUTES = {"tab", "tags", "reason", "alt", "exercise", "part", "points"}
+ATTRIBUTES = {"tab", "tags", "reason", "alt", "fold", "exercise", "part", "points"}
 TAGS = {"nbval-ignore-output", "parameters", "raises-exception"}
 TAGS_WITH_REASON = {"nbval-ignore-output", "raises-exception"}
 BLANK_LINES = "lines_to_next_cell"  # jupytext's own note on unusual spacing
@@ -43,6 +43,7 @@ class Cell:
         part: what it is there, one of PARTS; "" in no exercise.
         points: what passing it is worth; 0 unless the part is graded.
         alt: what the picture that it draws shows, for those who can't see it; "" if it draws none.
+        fold: the line under which its code is closed; "" for code that stands open.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Cell:
     part: str = ""
     points: int = 0
     alt: str = ""
+    fold: str = ""
 
 
 @dataclass(frozen=True)
@@ -219,8 +221,11 @@ def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> lis
             part=task or str(metadata.get("part") or ""),
             points=_whole(metadata.get("points")),
             alt=str(metadata.get("alt") or ""),
+            fold=" ".join(str(metadata.get("fold", "")).split()),
         )
         problems += [f"{here}: {problem}" for problem in _cell_problems(cell)]
+        if "fold" in metadata and not cell.fold:
+            problems.append(f'{here}: fold says nothing; write what is closed there: fold="..."')
         problems += [f"{here}: {problem}" for problem in _exercise_problems(cell, metadata)]
         cells.append(cell)
     return cells
@@ -292,6 +297,8 @@ def _cell_problems(cell: Cell) -> list[str]:
             problems.append(f"tag '{tag}' without a reason; add reason=\"...\"")
     if cell.alt and cell.kind != "code":
         problems.append("alt on prose; it belongs on the code that draws")
+    if cell.fold and (cell.kind != "code" or cell.exercise or not cell.text):
+        problems.append("fold belongs on code, and not on an exercise's; take it out")
     tabbed = len(cell.tabs) < len(FRAMEWORKS)
     if cell.text and cell.reason and not set(cell.tags) & TAGS_WITH_REASON:
         problems.append("a reason for nothing; it belongs on an empty or a tagged cell")

@@ -32,6 +32,10 @@ def notebook(chapter: Chapter, framework: str) -> nbformat.NotebookNode:
             metadata = {"jupyter": {"source_hidden": True}, "tags": ["solution"]}
         if cell.alt:
             metadata["alt"] = cell.alt
+        if cell.fold:
+            metadata["jupyter"] = {"source_hidden": True}
+            line = f"*{fold_line(cell)}: click on the three dots to see the code.*"
+            cells.append(new_markdown_cell(line, id=f"{cell.id}-fold"))
         if cell.kind == "code":
             text = "\n".join(line for _, line in shown(cell))
             cells.append(new_code_cell(text, id=cell.id, metadata=metadata))
@@ -53,6 +57,11 @@ def readers(project: Project, chapter: Chapter, framework: str) -> nbformat.Note
     # An id of its own, so that all other cells keep theirs, and their outputs
     new.cells.insert(0, new_markdown_cell(badge, id="open-in-colab"))
     return new
+
+
+def fold_line(cell: Cell) -> str:
+    """The line under which a cell's code is closed, with a capital."""
+    return cell.fold[0].upper() + cell.fold[1:]
 
 
 def shown(cell: Cell) -> list[tuple[int, str]]:

@@ -1,0 +1,499 @@
+"""What the chapters save for all frameworks, whose modules hand it on.
+
+Generated from notebooks/*.md, cells without a tab. To change a block, edit the
+chapter that it names, then run `python -m tabbook build`.
+"""
+
+import time
+import warnings
+from typing import Any, NamedTuple
+
+import numpy
+from scipy.special import log_softmax
+
+from d2l_ext import corpora, plots, views
+from d2l_ext import weights as exchange
+
+__all__ = [
+    "Beams",
+    "DecoderState",
+    "EpochRecord",
+    "Sizes",
+    "Translation",
+    "add_to_class",
+    "beam_search",
+    "check_fit",
+    "extend_beams",
+    "get_config",
+    "get_weights",
+    "mean_loss",
+    "read_back",
+    "read_sentences",
+    "save_model",
+    "set_weights",
+    "show_attention",
+    "start_beams",
+    "teacher_forcing",
+    "train_seq2seq",
+    "translate",
+]
+
+
+# From notebooks/01_attention_cues.md, section "Reading the weights", cell 288eb0c514d3
+def show_attention(
+    weights,
+    source=None,
+    target=None,
+    alignment=None,
+    titles=None,
+    xlabel="Keys",
+    ylabel="Queries",
+    vmax=None,
+    interactive=False,
+):
+    """Show attention weights: a row for each query, a column for each key.
+
+    Args:
+        weights: (queries, keys) or (pictures, queries, keys), an array of
+            any framework, or a list of arrays (queries, keys). Pictures,
+            of heads or of steps, are drawn side by side.
+        source: list of a token for each key; None to count them.
+        target: list of a token for each query; None to count them.
+        alignment: gold links, (key index, query index) each, whose cells
+            get a frame; or None.
+        titles: list of a string for each picture, a string for one; or None.
+        xlabel: string, what the keys are.
+        ylabel: string, what the queries are.
+        vmax: weight of the darkest color in a picture; None for 1, or the
+            largest weight if that is more.
+        interactive: whether to return a page to look around in, with mouse
+            or keyboard, instead of a picture to print.
+
+    Returns:
+        matplotlib figure; or `views.AttentionView`, if interactive. A
+        notebook shows either when it is the last value of a cell.
+
+    Raises:
+        ValueError: if the shape of the weights is not that of the tokens, a
+            link lies outside, or there are not as many titles as pictures.
+    """
+    shown = (weights, source, target, alignment, titles, xlabel, ylabel)
+    if interactive:
+        return views.panels(*shown)
+    return plots.attention(*shown, vmax)
+
+
+# From notebooks/04_seq2seq.md, section "The encoder", cell 073a049dfe8d
+class Sizes(NamedTuple):
+    """What an encoder or a decoder was built with.
+
+    vocab_size: number of tokens.
+    embed_size: length of an embedding.
+    num_hiddens: size of a GRU layer's state.
+    num_layers: number of GRU layers.
+    dropout: probability of dropping a value between layers.
+    """
+
+    vocab_size: int
+    embed_size: int
+    num_hiddens: int
+    num_layers: int
+    dropout: float
+
+
+# From notebooks/04_seq2seq.md, section "The decoder", cell d6b4ccb33f6e
+class DecoderState(NamedTuple):
+    """What a decoder carries from step to step.
+
+    hidden: the states of the GRU layers (num_layers, batch, num_hiddens).
+    context: what the decoder knows of the source: one vector (batch,
+        num_hiddens) without attention; with attention the projected keys,
+        the values and the valid lengths.
+    """
+
+    hidden: Any
+    context: Any
+
+
+# From notebooks/04_seq2seq.md, section "The decoder", cell 21f723939c32
+def check_fit(encoder, decoder):
+    """Look whether a decoder can follow an encoder.
+
+    A part of your own need not tell its sizes; then nothing is looked at.
+
+    Raises:
+        ValueError: if it can't; the message names the sizes of both.
+    """
+    if not (hasattr(encoder, "sizes") and hasattr(decoder, "sizes")):
+        return
+    for name in "num_hiddens", "num_layers":
+        ours, theirs = (getattr(x.sizes, name) for x in (encoder, decoder))
+        if ours != theirs:
+            raise ValueError(
+                f"the encoder has {name}={ours}, the decoder {name}={theirs}; give both the same"
+            )
+    if decoder.memory_size not in (None, encoder.output_size):
+        raise ValueError(
+            f"the encoder's outputs have size {encoder.output_size}, but the "
+            f"decoder was built for memory_size={decoder.memory_size}; give "
+            "it memory_size=encoder.output_size"
+        )
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell cbbc39130807
+def add_to_class(Class):
+    """Make a decorator that adds a function to a class, as a method."""
+
+    def add(function):
+        setattr(Class, function.__name__, function)
+        return function
+
+    return add
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell 56d46a7429fd
+class EpochRecord(NamedTuple):
+    """What one pass over the training sentences gave.
+
+    train_loss, validation_loss: cross-entropy per real target token (nats).
+    seconds: wall-clock time of the epoch, validation included.
+    """
+
+    train_loss: float
+    validation_loss: float
+    seconds: float
+
+
+def mean_loss(step, batches):
+    """Return the mean loss per real target token of a pass.
+
+    Args:
+        step: function of a `Batch` that returns its loss.
+        batches: iterable of `Batch`.
+    """
+    losses, num_tokens = zip(*[(step(batch), batch.tgt_valid_len.sum()) for batch in batches])
+    return float(numpy.average([float(loss) for loss in losses], weights=num_tokens))
+
+
+# From notebooks/04_seq2seq.md, section "Training", cell 0772a0bd732c
+def train_seq2seq(
+    model, corpus, num_epochs, batch_size=128, lr=0.005, grad_clip=1.0, seed=0, progress=True
+):
+    """Train a model with teacher forcing and Adam.
+
+    Args:
+        model: a `Seq2Seq`; it keeps the corpus's vocabularies.
+        corpus: a `ParallelCorpus`.
+        num_epochs: passes over the training pairs.
+        batch_size: pairs in a batch.
+        lr: learning rate of the first step; it falls linearly to 0.
+        grad_clip: largest global norm of a gradient.
+        seed: fixes the order of the batches and the dropout.
+        progress: whether to print a line after each epoch.
+
+    Returns:
+        List of one `EpochRecord` for each epoch.
+    """
+    num_batches = -(-len(corpus.train) // batch_size)
+    train_step, evaluate = model.make_steps(lr, grad_clip, num_epochs * num_batches, seed)
+    model.src_vocab, model.tgt_vocab = corpus.src_vocab, corpus.tgt_vocab
+    history = []
+    for epoch in range(num_epochs):
+        start = time.perf_counter()
+        train_loss = mean_loss(train_step, corpus.batches("train", batch_size, seed=seed + epoch))
+        validation_loss = mean_loss(
+            evaluate, corpus.batches("validation", batch_size, shuffle=False)
+        )
+        seconds = time.perf_counter() - start
+        history.append(EpochRecord(train_loss, validation_loss, seconds))
+        if progress:
+            print(
+                f"epoch {epoch + 1}/{num_epochs}: train loss "
+                f"{train_loss:.3f}, validation loss "
+                f"{validation_loss:.3f}, {seconds:.1f} s"
+            )
+    return history
+
+
+# From notebooks/04_seq2seq.md, section "Fed the truth, or its own words", cell a7125818cea5
+def teacher_forcing(model, src, src_valid_len, tgt_in):
+    """Return what a model predicts when it is fed the true target.
+
+    Neither dropout nor gradients.
+
+    Args:
+        model: a `Seq2Seq`.
+        src: NumPy int32 (batch, source steps).
+        src_valid_len: NumPy int32 (batch,).
+        tgt_in: NumPy int32 (batch, target steps), <bos> first.
+
+    Returns:
+        NumPy float32 logits (batch, target steps, target vocabulary) and
+        attention weights (batch, target steps, source steps), or None without
+        attention.
+    """
+    state = model.start_decoding(src, src_valid_len)
+    logits, weights, _ = model.decode(tgt_in, state)
+    if weights is not None:
+        weights = weights[:, :, : src.shape[1]]  # JAX may add padding
+    return logits, weights
+
+
+# From notebooks/06_training_vs_prediction.md, section "Beam search", cell df72b3ceadea
+class Beams(NamedTuple):
+    """The beginnings that a search follows, each array (batch, beam_size).
+
+    tokens: id of the last word.
+    total: log-probability of the whole beginning.
+    lengths: number of tokens, <eos> counted.
+    finished: whether it has reached <eos> or its limit.
+    """
+
+    tokens: Any
+    total: Any
+    lengths: Any
+    finished: Any
+
+
+def start_beams(batch, beam_size, bos):
+    """Return the `Beams` before the first step."""
+    shape = (batch, beam_size)
+    total = numpy.full(shape, -numpy.inf)
+    total[:, 0] = 0  # one beginning: the others would only repeat it
+    return Beams(numpy.full(shape, bos), total, numpy.zeros(shape, int), numpy.zeros(shape, bool))
+
+
+# From notebooks/06_training_vs_prediction.md, section "Beam search", cell e664d21864e5
+def extend_beams(beams, log_probs, vocab):
+    """Extend each beginning by each word and keep the best.
+
+    Args:
+        beams: `Beams`.
+        log_probs: (batch, beam_size, vocabulary) of the next word.
+        vocab: the target `Vocab`.
+
+    Returns:
+        The new `Beams`, and (batch, beam_size) which old beam each continues.
+    """
+    batch, beam_size, num_words = log_probs.shape
+    log_probs = log_probs.astype("float64")
+    log_probs[..., [vocab.pad, vocab.bos]] = -numpy.inf
+    log_probs[beams.finished] = -numpy.inf
+    log_probs[beams.finished, vocab.pad] = 0
+    lengths = beams.lengths + ~beams.finished
+    totals = beams.total[..., None] + log_probs
+    scores = (totals / lengths[..., None]).reshape(batch, -1)
+    best = numpy.argpartition(-scores, beam_size - 1)[:, :beam_size]
+    order = numpy.take_along_axis(scores, best, 1).argsort()[:, ::-1]
+    best = numpy.take_along_axis(best, order, 1)  # best first
+    parents, tokens = numpy.divmod(best, num_words)
+    total = numpy.take_along_axis(totals.reshape(batch, -1), best, 1)
+    lengths = numpy.take_along_axis(lengths, parents, 1)
+    finished = numpy.take_along_axis(beams.finished, parents, 1)
+    finished = finished | (tokens == vocab.eos)
+    return Beams(tokens, total, lengths, finished), parents
+
+
+# From notebooks/06_training_vs_prediction.md, section "Beam search", cell e84c5f9f7771
+def read_back(trace, row, vocab):
+    """Return the token ids and attention weights that led to a row."""
+    ids, attention = [], []
+    for rows, tokens, weights in reversed(trace):
+        token, row = tokens[row], rows[row]
+        if token not in (vocab.pad, vocab.eos):
+            ids.append(int(token))
+            attention.append(None if weights is None else weights[row, 0])
+    return ids[::-1], None if weights is None else attention[::-1]
+
+
+def beam_search(model, src, src_valid_len, beam_size, max_steps):
+    """Search for the target with the best mean log-probability.
+
+    Args:
+        model: a trained `Seq2Seq`.
+        src: NumPy int32 (batch, source steps).
+        src_valid_len: NumPy int32 (batch,).
+        beam_size: beginnings to follow for each sentence; 1 is greedy search.
+        max_steps: number of tokens after which to give up, one for all or
+            (batch,).
+
+    Returns:
+        For each sentence its token ids without <eos>; a list of each token's
+        attention weights (source steps,), or None without attention; and its
+        score.
+    """
+    batch, vocab = len(src), model.tgt_vocab
+    state = model.start_decoding(src, src_valid_len)
+    beams = start_beams(batch, beam_size, vocab.bos)
+    limits = numpy.broadcast_to(max_steps, batch)[:, None]
+    first_rows = numpy.arange(batch)[:, None] * beam_size
+    rows = numpy.arange(batch).repeat(beam_size)  # all start from one state
+    trace = []
+    while not beams.finished.all():
+        tokens = beams.tokens.reshape(-1, 1).astype("int32")
+        moved = rows if beam_size > 1 else None  # a single beam stays in place
+        logits, weights, state = model.decode(tokens, state, moved)
+        log_probs = log_softmax(logits[:, 0], axis=-1)
+        log_probs = log_probs.reshape(batch, beam_size, -1)
+        beams, parents = extend_beams(beams, log_probs, vocab)
+        rows = (first_rows + parents).ravel()
+        trace.append((rows, beams.tokens.ravel(), weights))
+        beams.finished[:] |= len(trace) >= limits
+    scores = beams.total[:, 0] / beams.lengths[:, 0]
+    return [(*read_back(trace, i * beam_size, vocab), float(scores[i])) for i in range(batch)]
+
+
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 98d340c1b9a1
+class Translation(NamedTuple):
+    """A translated sentence.
+
+    tokens: the target tokens, without <eos>.
+    score: mean log-probability of a token, <eos> counted, in nats.
+    attention_weights: NumPy (target tokens, source tokens), each row summing
+        to 1; None without attention.
+    source: the source tokens that the model read, <eos> last.
+    unknown: those of them that are not in the vocabulary.
+    """
+
+    tokens: list
+    score: float
+    attention_weights: Any
+    source: list
+    unknown: list
+
+
+def read_sentences(model, sentences):
+    """Return each sentence as a list of tokens, checked for the model."""
+    if model.src_vocab is None:
+        raise ValueError("the model has no vocabularies: train it or load it first")
+    if isinstance(sentences, str):
+        raise TypeError(f"sentences is the string {sentences!r}; pass a list")
+    sources = [
+        corpora.tokenize(sentence) if isinstance(sentence, str) else list(sentence)
+        for sentence in sentences
+    ]
+    for i, source in enumerate(sources):
+        if len(source) + 1 > model.max_steps:
+            raise ValueError(
+                f"sentence {i} has {len(source)} tokens, but the model takes "
+                f"at most {model.max_steps - 1}; split the sentence, or "
+                "raise model.max_steps"
+            )
+    return sources
+
+
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 1a3d9ea7f930
+def translate(model, sentences, beam_size=1, max_steps=None):
+    """Translate sentences by greedy or beam search.
+
+    Args:
+        model: a `Seq2Seq` that was trained or loaded.
+        sentences: list of strings or of token lists.
+        beam_size: beginnings to follow for each sentence; 1 is greedy search.
+        max_steps: most target tokens of a sentence; None allows each twice
+            its source's tokens and ten more.
+
+    Returns:
+        List of `Translation`, in the order of the sentences.
+
+    Raises:
+        ValueError: if the model has no vocabularies, a sentence is longer
+            than model.max_steps, or beam_size or max_steps is not positive.
+    """
+    if beam_size < 1 or (max_steps is not None and max_steps < 1):
+        raise ValueError(
+            f"beam_size is {beam_size} and max_steps is {max_steps}; both must be at least 1"
+        )
+    sources = read_sentences(model, sentences)
+    results = [Translation([], 0.0, None, ["<eos>"], []) for _ in sources]
+    order = sorted(
+        (i for i, source in enumerate(sources) if source), key=lambda i: len(sources[i])
+    )
+    for start in range(0, len(order), 64):
+        rows = order[start : start + 64]
+        src, src_valid_len = corpora.encode_source([sources[i] for i in rows], model.src_vocab)
+        limits = 2 * src_valid_len + 10 if max_steps is None else max_steps
+        found = beam_search(model, src, src_valid_len, beam_size, limits)
+        for i, (ids, attention, score) in zip(rows, found):
+            source = [*sources[i], "<eos>"]
+            unknown = [t for t in sources[i] if t not in model.src_vocab]
+            weights = attention
+            if attention is not None:  # without padding
+                weights = numpy.array([w[: len(source)] for w in attention])
+                weights = weights.reshape(len(ids), len(source))
+            results[i] = Translation(
+                model.tgt_vocab.to_tokens(ids), score, weights, source, unknown
+            )
+    unknown = sorted({t for result in results for t in result.unknown})
+    if unknown:
+        warnings.warn("not in the vocabulary, read as <unk>: " + ", ".join(unknown), stacklevel=2)
+    return results
+
+
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 0cd20669915e
+def get_config(model):
+    """Return what it takes to build a model of the same form again.
+
+    Args:
+        model: a `Seq2Seq`.
+
+    Returns:
+        Dict of its kind, sizes and options, as `new_model` takes it.
+    """
+    encoder, decoder = model.encoder, model.decoder
+    return dict(
+        kind=decoder.kind,
+        src_vocab_size=encoder.sizes.vocab_size,
+        tgt_vocab_size=decoder.sizes.vocab_size,
+        embed_size=decoder.sizes.embed_size,
+        num_hiddens=decoder.sizes.num_hiddens,
+        num_layers=decoder.sizes.num_layers,
+        dropout=decoder.sizes.dropout,
+        bidirectional=encoder.bidirectional,
+        **decoder.options,
+    )
+
+
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell ad4168ca6f29
+def get_weights(model):
+    """Return a model's weights in the exchange format.
+
+    Args:
+        model: a `Seq2Seq`.
+
+    Returns:
+        Dict of name -> NumPy float32: matrices as (inputs, outputs), a GRU's
+        gates in the order r, z, n.
+    """
+    return model.export_weights()
+
+
+def set_weights(model, weights):
+    """Give a model the weights that `get_weights` returned, in any framework.
+
+    Args:
+        model: a `Seq2Seq`.
+        weights: dict of name -> NumPy array.
+
+    Raises:
+        ValueError: if weights are missing, left over, or of another shape; the
+            model is unchanged then.
+    """
+    exchange.check(weights, get_config(model))
+    model.import_weights(weights)
+
+
+# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 66f1a7a5d8d8
+def save_model(model, path):
+    """Write a model into a file that every framework can read.
+
+    Args:
+        model: a `Seq2Seq` that was trained or loaded.
+        path: file to write, by convention *.safetensors.
+
+    Raises:
+        ValueError: if the model has no vocabularies yet.
+    """
+    if model.src_vocab is None:
+        raise ValueError("the model has no vocabularies: train it or load it first")
+    exchange.save(path, get_weights(model), get_config(model), model.src_vocab, model.tgt_vocab)
