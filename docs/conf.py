@@ -21,10 +21,10 @@ myst_heading_anchors = 3
 
 html_theme = "sphinx_book_theme"
 html_title = "Attention, in four frameworks"
-html_static_path = ["static"]
+html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = [("book.js", {"priority": 100})]
-html_favicon = "static/favicon.svg"
+html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_use_index = False
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
