@@ -35,7 +35,8 @@ def attention(sentences, xlabel="Source", ylabel="Target"):
 
     Pointing at a target word, or moving to it with Tab and the arrow keys, colors the source
     words by their weights; pointing at a source word colors the target words that looked at it. A
-    slider goes through the steps of decoding.
+    slider goes through the steps of decoding. The view opens on a telling word: one that looked
+    hard at a source word far from its own place, and rightly so where an alignment is known.
 
     Args:
         sentences: list of `Sentence`s, or of tuples like them; one is chosen at a time.
@@ -147,7 +148,8 @@ def _section(number, sentence, xlabel, ylabel):
     legend = '<p class="legend"><span class="gold">Framed</span>: gold alignment</p>\n'
     xlabel, ylabel = html.escape(xlabel), html.escape(ylabel)
     return (
-        f'<section data-source="{xlabel}" data-target="{ylabel}">\n'
+        f'<section data-source="{xlabel}" data-target="{ylabel}" '
+        f'data-start="{_telling(weights, gold)}">\n'
         f"<h2>{title}</h2>\n{legend if gold else ''}<details open>\n"
         '<summary>All weights</summary>\n<div class="wide">'
         f"<table{many}>\n"
@@ -156,6 +158,21 @@ def _section(number, sentence, xlabel, ylabel):
         + "\n".join(rows)
         + "\n</tbody>\n</table></div>\n</details>\n</section>"
     )
+
+
+def _telling(weights, gold):
+    """The target word that a view opens on: it looked hardest at a word far from its own place.
+
+    That is where the order of words differs. Where gold links are known, only such looks count.
+    """
+    targets, sources = weights.shape
+    away = np.abs(np.linspace(0, 1, sources) - np.linspace(0, 1, targets)[:, None])
+    scores = weights**2 * away  # squared, so that a faint look from afar does not win
+    if gold:
+        counts = np.zeros(weights.shape)
+        counts[tuple(zip(*((j, i) for i, j in gold)))] = 1
+        scores = scores * counts
+    return int(scores.max(axis=1).argmax())
 
 
 def _cell(weight, is_gold):

@@ -2,10 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from d2l_ext import views
 from tests.book.pages import CHAPTERS, SITE, label, typeset
 
 LOOKS = {"light": ("light", 1280), "dark": ("dark", 1280), "phone": ("light", 390)}
@@ -69,6 +71,24 @@ def test_the_view_answers_the_keyboard(view):
         expect(words.nth(at)).to_be_focused()
         token = words.nth(at).evaluate("e => e.firstChild.textContent")
         expect(status).to_have_text(re.compile(f"^“{re.escape(token)}” was looked at by "))
+
+
+def test_a_view_rests_on_a_telling_word_until_somebody_steps(browser):
+    """Not on the last word, which has mostly the full stop to look at."""
+    weights = np.eye(4)[[0, 2, 1, 3]]
+    with browser.new_page() as page:
+        page.set_content(views.attention([(weights, list("abcd"), list("ABCD"))]).to_html())
+        status = page.locator(".status")
+        expect(status).to_have_text("“B” looked at “c” 1.00")
+        expect(page.locator(".word:visible")).to_have_count(8)
+        page.locator(".word").nth(7).hover()
+        expect(status).to_have_text("“D” looked at “d” 1.00")
+        page.mouse.move(0, 0)
+        expect(status).to_have_text("“B” looked at “c” 1.00")
+        for key, text in (("ArrowLeft", "“C” looked at “b”"), ("ArrowRight", "“D” looked at “d”")):
+            page.locator("input[type=range]").press(key)
+            page.mouse.move(0, 0)
+            expect(status).to_have_text(f"{text} 1.00")
 
 
 def test_the_view_follows_light_and_dark(view):
