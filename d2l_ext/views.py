@@ -5,6 +5,8 @@ in print, it is a table of shaded numbers.
 """
 
 import html
+import os
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -16,21 +18,24 @@ from d2l_ext import files, plots
 class Sentence(NamedTuple):
     """A translation and what its words looked at.
 
-    weights: (target tokens, source tokens) attention weights, an array of any framework.
-    source: list of the source tokens, one for each column.
-    target: list of the target tokens, one for each row.
-    alignment: gold links, (source index, target index) each, which get a frame; or None.
-    title: string, or None for the source sentence.
+    Args:
+        weights: (target tokens, source tokens) attention weights, an array of any framework.
+        source: list of the source tokens, one for each column.
+        target: list of the target tokens, one for each row.
+        alignment: gold links, (source index, target index) each, which get a frame; or None.
+        title: string, or None for the source sentence.
     """
 
     weights: Any
-    source: Any
-    target: Any
-    alignment: Any = None
+    source: Sequence[str]
+    target: Sequence[str]
+    alignment: Iterable[tuple[int, int]] | None = None
     title: str | None = None
 
 
-def attention(sentences, xlabel="Source", ylabel="Target"):
+def attention(
+    sentences: Iterable[Sentence | tuple], xlabel: str = "Source", ylabel: str = "Target"
+) -> "AttentionView":
     """Make an interactive view of attention weights.
 
     Pointing at a target word, or moving to it with Tab and the arrow keys, colors the source
@@ -59,14 +64,14 @@ def attention(sentences, xlabel="Source", ylabel="Target"):
 
 
 def panels(
-    weights,
-    source=None,
-    target=None,
-    alignment=None,
-    title=None,
-    xlabel="Source",
-    ylabel="Target",
-):
+    weights: Any,
+    source: Sequence[str] | None = None,
+    target: Sequence[str] | None = None,
+    alignment: Iterable[tuple[int, int]] | None = None,
+    title: str | Sequence[str] | None = None,
+    xlabel: str = "Source",
+    ylabel: str = "Target",
+) -> "AttentionView":
     """Make an interactive view of the heads or steps of one sentence, as `plots.attention` does.
 
     Args:
@@ -101,18 +106,18 @@ def panels(
 class AttentionView:
     """What `attention` returns: a page, for a notebook, a file or another page."""
 
-    def __init__(self, sections):
+    def __init__(self, sections: Sequence[str]) -> None:
         self._sections = sections
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"AttentionView({len(self._sections)} sentences)"
 
-    def to_html(self):
+    def to_html(self) -> str:
         """Return the whole page, a string."""
         template = resources.files("d2l_ext").joinpath("views.html").read_text(encoding="utf-8")
         return template.replace("<!-- sentences -->", "\n".join(self._sections))
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole page to a file, replaced only when the new one is complete."""
         files.write_whole(path, self.to_html().encode("utf-8"))
 
