@@ -16,7 +16,7 @@ copyright = "the authors of d2l-ext. Texts and figures: CC BY 4.0; code: MIT"
 language = "en"
 
 extensions = ["myst_parser", "sphinx_design", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
-myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 
 html_theme = "sphinx_book_theme"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from tabbook import bibliography, numbers, source, split
+from tabbook import bibliography, numbers, reference, source, split
 from tabbook.bibliography import Entry
 from tabbook.project import FRAMEWORKS, Project, TabbookError, write
 from tabbook.source import Cell, Chapter
@@ -59,7 +59,8 @@ def pages(project: Project) -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {}
     problems: list[str] = []
     entries = bibliography.read(project)
-    for chapter in source.read_all(project):
+    chapters = source.read_all(project)
+    for chapter in chapters:
         try:
             page = _Page(project, chapter, entries, files)
         except TabbookError as error:
@@ -75,6 +76,7 @@ def pages(project: Project) -> dict[str, str | bytes]:
             files[place] = path.read_bytes()
     for path in sorted(project.docs.glob("*.md")):
         files[placed(project.relative(path))] = document(project, path, entries)
+    files[reference.PAGE] = reference.page(project, chapters)
     return files
 
 

@@ -29,6 +29,18 @@ def test_search_finds_a_chapter(page):
     assert f"/{CHAPTERS[1]}" in page.url
 
 
+def test_search_finds_a_name_of_the_library(page):
+    page.goto("search.html?q=masked_softmax")
+    found = page.locator("#search-results li a", has_text="d2l.masked_softmax").first
+    expect(found).to_be_visible()
+    found.click()
+    expect(page).to_have_url(re.compile(r"/docs/reference\.html#d2l\.masked_softmax$"))
+    entry = page.locator("dl", has=page.locator("[id='d2l.masked_softmax']"))
+    expect(entry).to_contain_text("(batch, queries, keys)")
+    entry.get_by_role("link", name="From scores to weights").click()
+    expect(page).to_have_url(re.compile(rf"/{CHAPTERS[1]}#from-scores-to-weights$"))
+
+
 @pytest.fixture(scope="module", params=["index.html", CHAPTERS[0]])
 def view(request, browser, site):
     """A page with an attention view, and the view's frame."""

@@ -248,7 +248,9 @@ def test_the_site_is_built_and_a_warning_is_an_error(executed, capfd):
     shutil.copytree(REPOSITORY / "docs/_static", docs / "_static")
     shutil.copytree(REPOSITORY / "tabbook", executed.root / "tabbook")
     index = docs / "index.md"
-    index.write_text("# Front\n\n[A](../notebooks/02_toy.md)\n\n```{toctree}\n02_toy\n```\n")
+    index.write_text(
+        "# Front\n\n[A](../notebooks/02_toy.md)\n\n```{toctree}\n02_toy\ndocs/reference\n```\n"
+    )
     left = executed.root / "build/book/source/outputs/left.png"
     left.parent.mkdir(parents=True)
     left.touch()
@@ -258,6 +260,7 @@ def test_the_site_is_built_and_a_warning_is_an_error(executed, capfd):
     site = executed.root / "build/book/html"
     assert "def</span>" in (site / "02_toy.html").read_text()
     assert (site / "_static/mathjax/tex-chtml.js").is_file()
+    assert 'id="d2l.scale"' in (site / "docs/reference.html").read_text()
     index.write_text(index.read_text() + "\n[nowhere](99_gone.md)\n")
     assert executed.run("book").returncode == 1
     assert "99_gone.md" in capfd.readouterr().err
