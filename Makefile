@@ -104,7 +104,7 @@ build: $(WRITE) ## write the notebooks (not run) and the library from the chapte
 
 notebooks: build $(READ) ## build, and run the notebooks in place: what gets committed
 	$(PY) -m tabbook execute $(NARROW)
-	$(PY) tools/readme_picture.py
+	$(PY) docs/img/attention.py
 
 colab: $(WRITE) ## write the notebooks for Google Colab (build does that too)
 	$(PY) -m tabbook colab $(NARROW)
@@ -132,7 +132,7 @@ test-book: $(WRITE) book ## read the book in a headless Chromium
 	    -o faulthandler_exit_on_timeout=true tests/book
 
 mutants: $(READ) $(WRITE) ## make mistakes in the library: do the tests catch them?
-	$(PY) tools/mutants.py --write $(FRAMEWORK:%=--framework %)
+	$(PY) -m tests.mutants --write $(FRAMEWORK:%=--framework %)
 
 parity: $(READ) $(WRITE) ## compare the four frameworks' numbers and write docs/parity.md
 	PARITY_PAGE=docs/parity.md $(PY) -m pytest -q tests/test_parity.py
@@ -154,14 +154,14 @@ bench: $(READ) ## train in every framework beside d2l's PyTorch and write docs/s
 bench-scaling: $(READ) ## the same by length, batch and width, and translation; docs/scaling.md
 	$(PY) -m benchmarks.scaling
 
-figures: $(STAMPS)/project ## draw the conceptual figures again (figures/*.py)
-	@for script in figures/*.py; do echo "$$script"; $(PY) "$$script"; done
+figures: $(STAMPS)/project ## draw the conceptual figures again (notebooks/img/*.py)
+	@for script in notebooks/img/*.py; do echo "$$script"; $(PY) "$$script"; done
 
 check-versions: ## test on Python 3.12, 3.13 and as on Colab: 20 GB, half an hour or more
-	python3 tools/check_versions.py
+	python3 tests/check_versions.py
 
 colab-check: $(STAMPS)/base ## run Colab's notebooks as Colab would: 15 GB, hours; docs/colab.md
-	$(PY) tools/colab_check.py $(NARROW)
+	$(PY) -m tests.colab_check $(NARROW)
 
 clean: ## remove what running and testing has left (not .venv)
 	rm -rf build .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -23,8 +23,9 @@ import sys
 import threading
 import types
 import warnings
+from collections.abc import Callable
 from importlib import metadata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from d2l_ext import devices
 
@@ -62,7 +63,7 @@ _OPTIONAL = {
 }
 
 
-def prepare(framework):
+def prepare(framework: str) -> None:
     """Make sure that `import torch` (or mxnet, jax, tensorflow) works from here on.
 
     Every generated module calls this before its own imports. For MXNet it does what `import_mxnet`
@@ -151,7 +152,7 @@ def _share_gpus(tensorflow):
             config.experimental.set_memory_growth(gpu, True)
 
 
-def import_mxnet():
+def import_mxnet() -> types.ModuleType:
     """Import MXNet 1.9.1 on NumPy 2 and return it.
 
     MXNet asks NumPy for names that NumPy 2 has removed. They are lent while MXNet is imported and
@@ -187,7 +188,7 @@ def import_mxnet():
         return mxnet
 
 
-def import_d2l(framework):
+def import_d2l(framework: str) -> types.ModuleType:
     """Import the d2l book's own module for a framework and return it.
 
     d2l 1.0.3 imports torchvision, tensorflow_datasets and, in d2l.jax, TensorFlow for the sake of
@@ -234,7 +235,7 @@ def import_d2l(framework):
         return module
 
 
-def fall_through(framework):
+def fall_through(framework: str) -> Callable[[str], Any]:
     """Make the module-level `__getattr__` (PEP 562) that hands unknown names to the d2l book.
 
     Names that begin with an underscore are never looked up there: Python, IPython and pytest probe

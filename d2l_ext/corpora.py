@@ -4,6 +4,7 @@ Pairs come from the grammar in grammar.py, from a local file, or from the d2l ar
 Nothing here knows a framework: batches are NumPy arrays.
 """
 
+import os
 import random
 import re
 import stat
@@ -11,9 +12,10 @@ import unicodedata
 import warnings
 import zipfile
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
@@ -38,9 +40,9 @@ class Pair(NamedTuple):
     index) that says which words translate each other, or None where nobody has said so.
     """
 
-    source: tuple
-    target: tuple
-    alignment: tuple | None = None
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    alignment: tuple[tuple[int, int], ...] | None = None
 
 
 class Batch(NamedTuple):
@@ -70,7 +72,7 @@ class Vocab:
 
     unk, pad, bos, eos = range(len(SPECIAL_TOKENS))
 
-    def __init__(self, tokens):
+    def __init__(self, tokens: Iterable[str]) -> None:
         self.tokens = list(tokens)
         if tuple(self.tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
             raise ValueError(
@@ -83,7 +85,7 @@ class Vocab:
             raise ValueError(f"the token {twice!r} is in the vocabulary twice")
 
     @classmethod
-    def build(cls, sentences, min_freq=1):
+    def build(cls, sentences: Iterable[Iterable[str]], min_freq: int = 1) -> Self:
         """The vocabulary of some sentences, frequent tokens first, ties in alphabetical order.
 
         Args:
@@ -98,30 +100,38 @@ class Vocab:
         kept = [token for token, n in ordered if n >= min_freq and token not in SPECIAL_TOKENS]
         return cls([*SPECIAL_TOKENS, *kept])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.tokens)
 
-    def __contains__(self, token):
+    def __contains__(self, token: object) -> bool:
         return token in self._index
 
-    def __getitem__(self, tokens):
+    @overload
+    def __getitem__(self, tokens: str) -> int: ...
+    @overload
+    def __getitem__(self, tokens: list[str] | tuple[str, ...]) -> list[int]: ...
+    def __getitem__(self, tokens: Any) -> Any:
         """The index of a token, or the list of indices of a list or tuple of them."""
         if isinstance(tokens, str):
             return self._index.get(tokens, self.unk)
         return [self[token] for token in tokens]
 
-    def to_tokens(self, indices):
+    @overload
+    def to_tokens(self, indices: int | np.integer) -> str: ...
+    @overload
+    def to_tokens(self, indices: Sequence[int] | np.ndarray) -> list[str]: ...
+    def to_tokens(self, indices: Any) -> Any:
         """The token of an index, or the list of tokens of a sequence of indices."""
         if np.ndim(indices) == 0:
             return self.tokens[int(indices)]
         return [self.to_tokens(index) for index in indices]
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocab) and self.tokens == other.tokens
 
     __hash__ = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Vocab({len(self)} tokens)"
 
 
@@ -142,7 +152,7 @@ _NO_SPACE_BEFORE = re.compile(rf"n't$|{_ENGLISH_ENDING}$|\.\.\.$|[.,:;!?%)\]]$")
 _NO_SPACE_AFTER = re.compile(rf"{_ELIDED}$|[($\[]$")
 
 
-def tokenize(text):
+def tokenize(text: str) -> list[str]:
     """Split a sentence of English or French into lower-case tokens.
 
     Punctuation stands alone. Elided words keep their apostrophe ("l'homme" -> "l' homme"), and
@@ -161,7 +171,7 @@ def tokenize(text):
     return _TOKEN.findall(text)
 
 
-def detokenize(tokens):
+def detokenize(tokens: Iterable[str]) -> str:
     """Join tokens into a sentence, undoing `tokenize` but for case and French spaces before '?'.
 
     Args:
@@ -196,7 +206,9 @@ def _round_up(steps, multiple):
     return -(-steps // multiple) * multiple
 
 
-def pad_batch(pairs, src_vocab, tgt_vocab, multiple=1):
+def pad_batch(
+    pairs: Sequence[Pair], src_vocab: Vocab, tgt_vocab: Vocab, multiple: int = 1
+) -> Batch:
     """Turn pairs into the integer arrays of teacher forcing.
 
     Args:
@@ -227,7 +239,9 @@ def pad_batch(pairs, src_vocab, tgt_vocab, multiple=1):
     )
 
 
-def encode_source(sentences, src_vocab, multiple=1):
+def encode_source(
+    sentences: Sequence[Sequence[str]], src_vocab: Vocab, multiple: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Turn source sentences into integers.
 
     Args:
@@ -270,21 +284,23 @@ class ParallelCorpus:
     """
 
     name: str
-    train: list
-    validation: list
-    test: list
+    train: list[Pair]
+    validation: list[Pair]
+    test: list[Pair]
     src_vocab: Vocab
     tgt_vocab: Vocab
     max_steps: int
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
         return (
             f"ParallelCorpus({self.name}: {sizes} pairs; {len(self.src_vocab)} source and "
             f"{len(self.tgt_vocab)} target tokens; max_steps {self.max_steps})"
         )
 
-    def batches(self, split, batch_size, shuffle=True, seed=0, multiple=1):
+    def batches(
+        self, split: str, batch_size: int, shuffle: bool = True, seed: int = 0, multiple: int = 1
+    ) -> Iterator[Batch]:
         """Yield every pair of a split once, in batches of sentences of similar length.
 
         Args:
@@ -323,7 +339,12 @@ class ParallelCorpus:
 # Where pairs come from --------------------------------------------------------------------------
 
 
-def load(name_or_path="grammar", num_pairs=None, max_steps=None, seed=0):
+def load(
+    name_or_path: str | os.PathLike[str] = "grammar",
+    num_pairs: int | None = None,
+    max_steps: int | None = None,
+    seed: int = 0,
+) -> ParallelCorpus:
     """Load a parallel corpus: train, validation and test pairs (90, 5 and 5 %) and vocabularies.
 
     Args:
@@ -380,7 +401,13 @@ def _check_positive(name, value):
         raise ValueError(f"{name} is {value!r}; expected a positive integer")
 
 
-def split(name, pairs, min_freq=1, max_steps=None, seed=0):
+def split(
+    name: str,
+    pairs: Sequence[Pair],
+    min_freq: int = 1,
+    max_steps: int | None = None,
+    seed: int = 0,
+) -> ParallelCorpus:
     """Deal pairs into splits by their source sentence (90, 5 and 5 %), and build the vocabularies.
 
     Args:
@@ -477,7 +504,7 @@ def _file_lines(path):
         yield from file
 
 
-def fetch_archive():
+def fetch_archive() -> Path:
     """Download the d2l archive fra-eng.zip into pooch's cache, unless it is there already.
 
     Returns:
@@ -525,11 +552,11 @@ class Found(NamedTuple):
     place where it could not or would not look.
     """
 
-    files: list
-    problems: list
+    files: list[Path]
+    problems: list[tuple[Path, str]]
 
 
-def find_files(folder, suffix=".txt"):
+def find_files(folder: str | os.PathLike[str], suffix: str = ".txt") -> Found:
     """Find the files of a kind in a folder and all its sub-folders.
 
     A link to a folder is not walked along: what is inside is found where it is, so that there are

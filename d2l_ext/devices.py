@@ -9,7 +9,7 @@ import os
 VARIABLE = "D2L_EXT_DEVICE"
 
 
-def requested():
+def requested() -> str | None:
     """Read the environment variable D2L_EXT_DEVICE.
 
     Returns:
@@ -24,7 +24,7 @@ def requested():
     return value
 
 
-def use_gpu(title, found):
+def use_gpu(title: str, found: bool) -> bool:
     """Decide whether arrays and models go to a GPU.
 
     Args:

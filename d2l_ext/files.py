@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 
-def write_whole(path, content):
+def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """Write bytes to a file, which is replaced only when the new one is complete.
 
     Args:

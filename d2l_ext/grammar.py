@@ -12,6 +12,8 @@ import random
 from dataclasses import dataclass, field
 from functools import cache
 
+__all__ = ["generate"]
+
 # Persons, in the order in which the verb tables list their forms.
 JE, IL, NOUS, VOUS, ILS = range(5)
 INFINITIVE = 5
@@ -714,7 +716,9 @@ class Writer:
         return sentence
 
 
-def generate(num_pairs=20_000, max_tokens=30, seed=0):
+def generate(
+    num_pairs: int = 20_000, max_tokens: int = 30, seed: int = 0
+) -> list[tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[int, int], ...]]]:
     """Write distinct English-French sentence pairs with their word alignments.
 
     Lengths lie between 3 and `max_tokens` on both sides; short sentences are more frequent.

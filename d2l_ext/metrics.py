@@ -1,8 +1,10 @@
 """How good translations and attention weights are, on token lists and NumPy arrays."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class LengthBin(NamedTuple):
@@ -14,7 +16,7 @@ class LengthBin(NamedTuple):
     bleu: float
 
 
-def bleu(hypotheses, references):
+def bleu(hypotheses: Iterable[Sequence[str]], references: Iterable[Sequence[str]]) -> float:
     """Corpus BLEU of tokenized translations, computed by sacrebleu.
 
     The tokens are taken as they are (sacrebleu's `tokenize="none"`). Where no hypothesis has four
@@ -42,7 +44,12 @@ def bleu(hypotheses, references):
     return scorer.corpus_score([" ".join(tokens) for tokens in hypotheses], [joined]).score
 
 
-def bleu_by_length(hypotheses, references, lengths, edges=None):
+def bleu_by_length(
+    hypotheses: Iterable[Sequence[str]],
+    references: Iterable[Sequence[str]],
+    lengths: Sequence[int],
+    edges: Sequence[int] | None = None,
+) -> list[LengthBin]:
     """Corpus BLEU of sentences grouped by length.
 
     Args:
@@ -84,7 +91,9 @@ def bleu_by_length(hypotheses, references, lengths, edges=None):
     return bins
 
 
-def token_accuracy_by_position(hypotheses, references):
+def token_accuracy_by_position(
+    hypotheses: Iterable[Sequence[str]], references: Iterable[Sequence[str]]
+) -> tuple[np.ndarray, np.ndarray]:
     """How often the token at each position of a translation is the right one.
 
     Args:
@@ -110,7 +119,7 @@ def token_accuracy_by_position(hypotheses, references):
     return right / counts, counts
 
 
-def exact_match(hypotheses, references):
+def exact_match(hypotheses: Iterable[Sequence[str]], references: Iterable[Sequence[str]]) -> float:
     """The share of outputs that are right in every token.
 
     Args:
@@ -136,7 +145,7 @@ class _Words:
         return text.split()
 
 
-def rouge_l(hypotheses, references):
+def rouge_l(hypotheses: Iterable[Sequence[str]], references: Iterable[Sequence[str]]) -> float:
     """Mean ROUGE-L of summaries, computed by rouge-score.
 
     With the longest common subsequence of a summary and its reference, precision is its share of
@@ -167,7 +176,11 @@ def rouge_l(hypotheses, references):
     return sum(scores) / len(scores)
 
 
-def evidence_accuracy(attention_weights, spans, evidence):
+def evidence_accuracy(
+    attention_weights: Sequence[ArrayLike],
+    spans: Sequence[Sequence[tuple[int, int]]],
+    evidence: Sequence[int],
+) -> float:
     """How often the sentence that got most attention is the one that holds the answer.
 
     The weights are summed over each sentence; the largest sum is the sentence found.
@@ -213,7 +226,10 @@ def evidence_accuracy(attention_weights, spans, evidence):
     return right / len(evidence)
 
 
-def alignment_error_rate(attention_weights, alignments):
+def alignment_error_rate(
+    attention_weights: Sequence[ArrayLike],
+    alignments: Sequence[Iterable[tuple[int, int]] | None],
+) -> float:
     """Compare attention weights with gold word alignments.
 
     Each target token is linked to the source token with its largest weight. With A the links found

@@ -6,8 +6,15 @@ will do. matplotlib's own settings stay as they are.
 """
 
 import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
+
+if TYPE_CHECKING:  # to import matplotlib takes a while
+    from matplotlib.figure import Figure
+
+_P = ParamSpec("_P")
 
 # Okabe and Ito's colors, which are told apart with any kind of color vision; markers and dashes
 # tell the lines apart in a gray print.
@@ -31,11 +38,11 @@ STYLE = {
 }
 
 
-def _in_house_style(function):
+def _in_house_style(function: Callable[_P, "Figure"]) -> Callable[_P, "Figure"]:
     """Draw in the house style, and close the figure, lest notebooks show it a second time."""
 
     @functools.wraps(function)
-    def draw(*args, **kwargs):
+    def draw(*args: _P.args, **kwargs: _P.kwargs) -> "Figure":
         import matplotlib.pyplot as plt
 
         with plt.rc_context(STYLE):
@@ -46,7 +53,7 @@ def _in_house_style(function):
     return draw
 
 
-def to_numpy(array):
+def to_numpy(array: Any) -> np.ndarray:
     """Give an array of any shape as NumPy's float64, whatever device or gradient it hangs on.
 
     Args:
@@ -74,14 +81,14 @@ def _check_labels(name, labels, size):
 
 @_in_house_style
 def heatmaps(
-    matrices,
-    titles=None,
-    row_labels=None,
-    column_labels=None,
-    xlabel="Keys",
-    ylabel="Queries",
-    decimals=None,
-):
+    matrices: Iterable[Any],
+    titles: Sequence[str] | None = None,
+    row_labels: Sequence[str] | None = None,
+    column_labels: Sequence[str] | None = None,
+    xlabel: str = "Keys",
+    ylabel: str = "Queries",
+    decimals: int | None = None,
+) -> "Figure":
     """Draw matrices side by side as heatmaps with one color bar, which starts at 0.
 
     Args:
@@ -178,15 +185,15 @@ def _color_bar(figure, image, axes, beyond=False):
 
 @_in_house_style
 def attention(
-    weights,
-    source=None,
-    target=None,
-    alignment=None,
-    title=None,
-    xlabel="Source",
-    ylabel="Target",
-    vmax=None,
-):
+    weights: Any,
+    source: Sequence[str] | None = None,
+    target: Sequence[str] | None = None,
+    alignment: Iterable[tuple[int, int]] | None = None,
+    title: str | Sequence[str] | None = None,
+    xlabel: str = "Source",
+    ylabel: str = "Target",
+    vmax: float | None = None,
+) -> "Figure":
     """Draw attention weights, target tokens by source tokens: one picture or several.
 
     Args:
@@ -266,7 +273,13 @@ def attention(
     return figure
 
 
-def check_attention(weights, source, target, alignment, titles):
+def check_attention(
+    weights: Any,
+    source: Sequence[str] | None,
+    target: Sequence[str] | None,
+    alignment: Iterable[tuple[int, int]] | None,
+    titles: str | Sequence[str] | None,
+) -> tuple[np.ndarray, list[tuple[int, int]], Sequence[str] | None]:
     """Check what is to be drawn, in a picture or in a view.
 
     Args:
@@ -323,7 +336,9 @@ def check_attention(weights, source, target, alignment, titles):
     return weights, alignment, titles
 
 
-def check_links(alignment, num_source, num_target, of=""):
+def check_links(
+    alignment: Iterable[tuple[int, int]] | None, num_source: int, num_target: int, of: str = ""
+) -> list[tuple[int, int]]:
     """Check that gold links lie inside.
 
     Args:
@@ -362,7 +377,17 @@ def _frame(ax, i, j):
 
 
 @_in_house_style
-def lines(x, series, xlabel, ylabel, title=None, log_x=False, log_y=False, ylim=None, points=None):
+def lines(
+    x: Any,
+    series: Mapping[str, Any],
+    xlabel: str,
+    ylabel: str,
+    title: str | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
+    ylim: tuple[float, float] | None = None,
+    points: tuple[Any, Any] | None = None,
+) -> "Figure":
     """Draw lines over a common axis, told apart by color, marker and dashes.
 
     Args:

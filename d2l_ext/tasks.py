@@ -9,9 +9,12 @@ and numbers come from long lists, so that an answer has to be read and cannot be
 import datetime
 import random
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from d2l_ext import corpora
+
+__all__ = ["date_tokens", "dates", "evidence", "questions", "sentence_spans", "summaries"]
 
 MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
@@ -125,7 +128,7 @@ _YEAR, _MONTH, _DAY = range(4), (5, 6), (8, 9)  # where they stand in YYYY-MM-DD
 _DATE_TOKEN = re.compile(r"\d|[^\W\d]+(?:-[^\W\d]+)*|[^\w\s]")
 
 
-def date_tokens(text):
+def date_tokens(text: str) -> list[str]:
     """Split a date into tokens: words, single digits and signs.
 
     Args:
@@ -137,7 +140,7 @@ def date_tokens(text):
     return _DATE_TOKEN.findall(text.lower())
 
 
-def dates(num_pairs=8000, seed=0):
+def dates(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
     """Write dates in many ways, and as YYYY-MM-DD.
 
     A number is a row of digits, one token each, so that a year can be copied that was never seen
@@ -282,7 +285,7 @@ CHOICES = {
 }
 
 
-def summaries(num_pairs=8000, seed=0):
+def summaries(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
     """Write short reports and their headlines.
 
     A report has one sentence that says what happened, one with the fact that the headline needs
@@ -373,7 +376,7 @@ TOPICS = (
 OTHERS = ("friends", "neighbors", "strangers", "others")
 
 
-def questions(num_pairs=8000, seed=0):
+def questions(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
     """Write short texts of three to six sentences, each with a question and its one-word answer.
 
     The question stands in front. It asks for one person's last place, thing, company or payment.
@@ -421,7 +424,7 @@ def _statement(writer, person, topics):
     return who, topic, verb, _other(lambda: writer.pick(topic.objects), (person,))
 
 
-def sentence_spans(tokens):
+def sentence_spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
     """Where the sentences of a text begin and end.
 
     Args:
@@ -435,7 +438,7 @@ def sentence_spans(tokens):
     return list(zip([0, *ends], ends))
 
 
-def evidence(pair):
+def evidence(pair: corpora.Pair) -> int:
     """The index of the sentence that holds the answer.
 
     Args:

@@ -5,6 +5,8 @@ in print, it is a table of shaded numbers.
 """
 
 import html
+import os
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -16,26 +18,30 @@ from d2l_ext import files, plots
 class Sentence(NamedTuple):
     """A translation and what its words looked at.
 
-    weights: (target tokens, source tokens) attention weights, an array of any framework.
-    source: list of the source tokens, one for each column.
-    target: list of the target tokens, one for each row.
-    alignment: gold links, (source index, target index) each, which get a frame; or None.
-    title: string, or None for the source sentence.
+    Args:
+        weights: (target tokens, source tokens) attention weights, an array of any framework.
+        source: list of the source tokens, one for each column.
+        target: list of the target tokens, one for each row.
+        alignment: gold links, (source index, target index) each, which get a frame; or None.
+        title: string, or None for the source sentence.
     """
 
     weights: Any
-    source: Any
-    target: Any
-    alignment: Any = None
+    source: Sequence[str]
+    target: Sequence[str]
+    alignment: Iterable[tuple[int, int]] | None = None
     title: str | None = None
 
 
-def attention(sentences, xlabel="Source", ylabel="Target"):
+def attention(
+    sentences: Iterable[Sentence | tuple], xlabel: str = "Source", ylabel: str = "Target"
+) -> "AttentionView":
     """Make an interactive view of attention weights.
 
     Pointing at a target word, or moving to it with Tab and the arrow keys, colors the source
     words by their weights; pointing at a source word colors the target words that looked at it. A
-    slider goes through the steps of decoding.
+    slider goes through the steps of decoding. The view opens on a telling word: one that looked
+    hard at a source word far from its own place, and rightly so where an alignment is known.
 
     Args:
         sentences: list of `Sentence`s, or of tuples like them; one is chosen at a time.
@@ -58,14 +64,14 @@ def attention(sentences, xlabel="Source", ylabel="Target"):
 
 
 def panels(
-    weights,
-    source=None,
-    target=None,
-    alignment=None,
-    title=None,
-    xlabel="Source",
-    ylabel="Target",
-):
+    weights: Any,
+    source: Sequence[str] | None = None,
+    target: Sequence[str] | None = None,
+    alignment: Iterable[tuple[int, int]] | None = None,
+    title: str | Sequence[str] | None = None,
+    xlabel: str = "Source",
+    ylabel: str = "Target",
+) -> "AttentionView":
     """Make an interactive view of the heads or steps of one sentence, as `plots.attention` does.
 
     Args:
@@ -100,18 +106,18 @@ def panels(
 class AttentionView:
     """What `attention` returns: a page, for a notebook, a file or another page."""
 
-    def __init__(self, sections):
+    def __init__(self, sections: Sequence[str]) -> None:
         self._sections = sections
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"AttentionView({len(self._sections)} sentences)"
 
-    def to_html(self):
+    def to_html(self) -> str:
         """Return the whole page, a string."""
         template = resources.files("d2l_ext").joinpath("views.html").read_text(encoding="utf-8")
         return template.replace("<!-- sentences -->", "\n".join(self._sections))
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole page to a file, replaced only when the new one is complete."""
         files.write_whole(path, self.to_html().encode("utf-8"))
 
@@ -147,7 +153,8 @@ def _section(number, sentence, xlabel, ylabel):
     legend = '<p class="legend"><span class="gold">Framed</span>: gold alignment</p>\n'
     xlabel, ylabel = html.escape(xlabel), html.escape(ylabel)
     return (
-        f'<section data-source="{xlabel}" data-target="{ylabel}">\n'
+        f'<section data-source="{xlabel}" data-target="{ylabel}" '
+        f'data-start="{_telling(weights, gold)}">\n'
         f"<h2>{title}</h2>\n{legend if gold else ''}<details open>\n"
         '<summary>All weights</summary>\n<div class="wide">'
         f"<table{many}>\n"
@@ -156,6 +163,21 @@ def _section(number, sentence, xlabel, ylabel):
         + "\n".join(rows)
         + "\n</tbody>\n</table></div>\n</details>\n</section>"
     )
+
+
+def _telling(weights, gold):
+    """The target word that a view opens on: it looked hardest at a word far from its own place.
+
+    That is where the order of words differs. Where gold links are known, only such looks count.
+    """
+    targets, sources = weights.shape
+    away = np.abs(np.linspace(0, 1, sources) - np.linspace(0, 1, targets)[:, None])
+    scores = weights**2 * away  # squared, so that a faint look from afar does not win
+    if gold:
+        counts = np.zeros(weights.shape)
+        counts[tuple(zip(*((j, i) for i, j in gold)))] = 1
+        scores = scores * counts
+    return int(scores.max(axis=1).argmax())
 
 
 def _cell(weight, is_gold):

@@ -6,7 +6,10 @@ and both vocabularies. How a framework's layers map to these names is the framew
 
 import json
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +38,7 @@ CONFIG_KEYS = (
 )
 
 
-def expected_shapes(config):
+def expected_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name every array of a model and give its shape.
 
     Args:
@@ -96,7 +99,7 @@ def expected_shapes(config):
     return shapes
 
 
-def draw(config, seed):
+def draw(config: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
     """Draw what a model starts from, the same for every framework.
 
     Matrices are Glorot uniform, embeddings standard normal, biases 0.
@@ -122,7 +125,7 @@ def draw(config, seed):
     return arrays
 
 
-def check(arrays, config):
+def check(arrays: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Compare arrays with what a configuration asks for.
 
     Args:
@@ -142,7 +145,7 @@ def check(arrays, config):
         raise ValueError("weights do not fit the configuration: " + "; ".join(problems))
 
 
-def pretrained(framework):
+def pretrained(framework: str) -> Path:
     """Find a small model of the corpus `grammar` that comes with the library.
 
     Args:
@@ -160,7 +163,13 @@ def pretrained(framework):
     return files[framework]
 
 
-def save(path, arrays, config, src_vocab, tgt_vocab):
+def save(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, Any],
+    config: Mapping[str, Any],
+    src_vocab: Vocab,
+    tgt_vocab: Vocab,
+) -> None:
     """Write a model to a file, which is replaced only when the new one is complete.
 
     Args:
@@ -190,7 +199,9 @@ def save(path, arrays, config, src_vocab, tgt_vocab):
     files.write_whole(path, content)
 
 
-def load(path):
+def load(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, np.ndarray], dict[str, Any], Vocab, Vocab]:
     """Read a file that `save` has written, in whatever framework.
 
     Args:

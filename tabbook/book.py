@@ -1,6 +1,6 @@
 """Derives the book's pages from the chapters and the outputs of their committed notebooks.
 
-A page is MyST Markdown, of which Sphinx makes a page of the site (book/conf.py): prose once, code
+A page is MyST Markdown, of which Sphinx makes a page of the site (docs/conf.py): prose once, code
 and outputs in tabs that switch together, pictures as files beside it. Nothing is executed.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from tabbook import bibliography, numbers, source, split
+from tabbook import bibliography, numbers, reference, source, split
 from tabbook.bibliography import Entry
 from tabbook.project import FRAMEWORKS, Project, TabbookError, write
 from tabbook.source import Cell, Chapter
@@ -46,7 +46,7 @@ def build(project: Project, out: Path) -> bool:
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
     command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet", "--builder", "html"]
-    command += ["--conf-dir", project.book, folder, out / "html"]
+    command += ["--conf-dir", project.docs, folder, out / "html"]
     return subprocess.run(command, cwd=project.root).returncode == 0
 
 
@@ -59,7 +59,8 @@ def pages(project: Project) -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {}
     problems: list[str] = []
     entries = bibliography.read(project)
-    for chapter in source.read_all(project):
+    chapters = source.read_all(project)
+    for chapter in chapters:
         try:
             page = _Page(project, chapter, entries, files)
         except TabbookError as error:
@@ -67,16 +68,23 @@ def pages(project: Project) -> dict[str, str | bytes]:
             continue
         files[f"{chapter.name}.md"] = page.text()
         for view in page.views()[:1] if chapter.name == FRONT else []:
-            files["view.html"] = view  # book/index.md shows it
+            files["view.html"] = view  # docs/index.md shows it
     if problems:
         raise TabbookError(problems)
     for path in sorted((project.notebooks / "img").glob("*")):
-        files[f"img/{path.name}"] = path.read_bytes()
-    for path in sorted((project.root / "docs").glob("*.md")):
-        files[f"docs/{path.name}"] = document(project, path, entries)
-    for path in sorted(project.book.glob("*.md")):
-        files[path.name] = path.read_text(encoding="utf-8")
+        if place := placed(project.relative(path)):
+            files[place] = path.read_bytes()
+    for path in sorted(project.docs.glob("*.md")):
+        files[placed(project.relative(path))] = document(project, path, entries)
+    files[reference.PAGE] = reference.page(project, chapters)
     return files
+
+
+def placed(path: str) -> str | None:
+    """The name that a file of the repository has in the source folder; None if it is not there."""
+    pattern = r"notebooks/(\d\d_\w+\.md|img/.+\.(?:svg|png))|docs/(index\.md)|(docs/\w+\.md)"
+    found = re.fullmatch(pattern, path)
+    return found and next(filter(None, found.groups()))
 
 
 def document(project: Project, path: Path, entries: list[Entry]) -> str:
@@ -95,18 +103,13 @@ def relink(project: Project, text: str, place: str) -> str:
         place: the text's file in the repository; its links are relative to it.
     """
 
-    def page(path: str) -> str | None:
-        """The book's file for one in the repository, if it has one."""
-        found = re.fullmatch(r"notebooks/(\d\d_\w+\.md|img/.+)|(docs/\w+\.md)", path)
-        return (found[1] or found[2]) if found else None
-
     def change(_: str, target: str) -> str:
         path, mark, fragment = target.partition("#")
         path = posixpath.normpath(posixpath.join(posixpath.dirname(place), path))
-        inside = page(path)
+        inside = placed(path)
         if inside is None:
             return f"{project.home.page(path)}{mark}{fragment}"
-        start = posixpath.dirname(page(place) or "") or "."
+        start = posixpath.dirname(placed(place) or "") or "."
         return f"{posixpath.relpath(inside, start)}{mark}{fragment}"
 
     return split.map_links(text, change)

@@ -125,9 +125,9 @@ class Project:
         return Home(found[1], branch)
 
     @property
-    def book(self) -> Path:
-        """The folder of what the book has beside chapters: settings, front page, style, script."""
-        return self.root / "book"
+    def docs(self) -> Path:
+        """The folder of what the book has beside chapters: settings, pages, style, script."""
+        return self.root / "docs"
 
     def library(self, name: str) -> Path:
         """The generated library module of a framework, or "common", what all of them share."""

@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tabbook.project import Project, write
 from tabbook.source import BEGIN, END, Cell, Chapter
 
-BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+BADGE = "../img/open_in_colab.svg"  # from notebooks/<framework>/
 LINK = re.compile(r'(\]\(|\bsrc="|\bhref=")([^)\s"]+)')
 ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colors in a traceback
 CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$)", re.DOTALL)

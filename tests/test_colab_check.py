@@ -1,4 +1,4 @@
-"""tools/colab_check.py: its pages and its judgement; it runs for hours, so not it itself."""
+"""tests/colab_check.py: its pages and its judgement; it runs for hours, so not it itself."""
 
 import json
 import subprocess
@@ -6,11 +6,8 @@ import sys
 
 import pytest
 
-from tests import frameworks
+from tests import colab_check, frameworks
 from tests.processes import ROOT
-
-sys.path.insert(0, str(ROOT / "tools"))
-import colab_check
 
 
 def test_page_holds_the_figures():
@@ -66,7 +63,7 @@ def test_restore_refuses_an_environment_that_has_changed(monkeypatch):
 
 def test_command_line_knows_its_environments():
     done = subprocess.run(
-        [sys.executable, "tools/colab_check.py", "--python", "3.9"],
+        [sys.executable, "-m", "tests.colab_check", "--python", "3.9"],
         cwd=ROOT,
         capture_output=True,
         text=True,

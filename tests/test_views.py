@@ -81,6 +81,33 @@ def test_the_page_is_a_table_of_the_weights():
     assert len(second) == 3
 
 
+OUR_CAT = ["the", "cat", "that", "sleeps", "is", "ours"]
+LOOKS = [  # (target word, source word, weight); the rest of a row lies on the diagonal
+    ((3, 4, 0.9), (4, 0, 0.4)),  # the firm look nearby beats the faint one from afar,
+    ((3, 0, 0.9), (4, 3, 0.9)),  # and of two firm ones that from afar wins
+]
+
+
+@pytest.mark.parametrize("looks", LOOKS)
+def test_a_view_opens_on_the_word_that_looked_hard_and_far(looks):
+    weights = np.eye(6)
+    for j, i, weight in looks:
+        weights[j, j] = 1 - weight
+        weights[j, i] = weight
+    assert start_of(weights) == 3
+    # What an alignment calls wrong does not count
+    assert start_of(weights, [(looks[1][1], 4), (5, 5)]) == 4
+    assert start_of(weights[:, :1]) in range(6)
+    assert start_of(weights[:1]) == 0
+
+
+def start_of(weights, alignment=None):
+    """The word on which the view of a sentence opens."""
+    target, source = (OUR_CAT[:length] for length in weights.shape)
+    view = views.attention([(weights, source, target, alignment)])
+    return int(re.search(r'<section [^>]*data-start="(\d+)"', view.to_html())[1])
+
+
 def test_words_stay_words():
     page = page_of((some_weights(5, 5), NASTY, NASTY, (), NASTY[0]))
     plain = page_of((some_weights(5, 5), SOURCE, TARGET, (), "title"))

@@ -2,10 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from d2l_ext import views
 from tests.book.pages import CHAPTERS, SITE, label, typeset
 
 LOOKS = {"light": ("light", 1280), "dark": ("dark", 1280), "phone": ("light", 390)}
@@ -25,6 +27,18 @@ def test_search_finds_a_chapter(page):
     expect(found).to_be_visible()
     found.click()
     assert f"/{CHAPTERS[1]}" in page.url
+
+
+def test_search_finds_a_name_of_the_library(page):
+    page.goto("search.html?q=masked_softmax")
+    found = page.locator("#search-results li a", has_text="d2l.masked_softmax").first
+    expect(found).to_be_visible()
+    found.click()
+    expect(page).to_have_url(re.compile(r"/docs/reference\.html#d2l\.masked_softmax$"))
+    entry = page.locator("dl", has=page.locator("[id='d2l.masked_softmax']"))
+    expect(entry).to_contain_text("(batch, queries, keys)")
+    entry.get_by_role("link", name="From scores to weights").click()
+    expect(page).to_have_url(re.compile(rf"/{CHAPTERS[1]}#from-scores-to-weights$"))
 
 
 @pytest.fixture(scope="module", params=["index.html", CHAPTERS[0]])
@@ -69,6 +83,24 @@ def test_the_view_answers_the_keyboard(view):
         expect(words.nth(at)).to_be_focused()
         token = words.nth(at).evaluate("e => e.firstChild.textContent")
         expect(status).to_have_text(re.compile(f"^“{re.escape(token)}” was looked at by "))
+
+
+def test_a_view_rests_on_a_telling_word_until_somebody_steps(browser):
+    """Not on the last word, which has mostly the full stop to look at."""
+    weights = np.eye(4)[[0, 2, 1, 3]]
+    with browser.new_page() as page:
+        page.set_content(views.attention([(weights, list("abcd"), list("ABCD"))]).to_html())
+        status = page.locator(".status")
+        expect(status).to_have_text("“B” looked at “c” 1.00")
+        expect(page.locator(".word:visible")).to_have_count(8)
+        page.locator(".word").nth(7).hover()
+        expect(status).to_have_text("“D” looked at “d” 1.00")
+        page.mouse.move(0, 0)
+        expect(status).to_have_text("“B” looked at “c” 1.00")
+        for key, text in (("ArrowLeft", "“C” looked at “b”"), ("ArrowRight", "“D” looked at “d”")):
+            page.locator("input[type=range]").press(key)
+            page.mouse.move(0, 0)
+            expect(status).to_have_text(f"{text} 1.00")
 
 
 def test_the_view_follows_light_and_dark(view):

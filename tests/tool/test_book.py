@@ -154,8 +154,24 @@ def test_links_lead_to_pages_or_to_github(toy):
     found = book.relink(toy.project, text, "notebooks/02_toy.md")
     github = toy.project.home.page("tests/tiny.py")
     assert found == f"[a](05_x.md#b) [b](docs/parity.md) ![c](img/d.svg) [e]({github}) <#f>"
-    found = book.relink(toy.project, "[a](../notebooks/05_x.md) [b](speed.md#c)", "docs/parity.md")
-    assert found == "[a](../05_x.md) [b](speed.md#c)"
+    text = "[a](../notebooks/05_x.md) [b](speed.md#c) [d](index.md)"
+    found = book.relink(toy.project, text, "docs/parity.md")
+    assert found == "[a](../05_x.md) [b](speed.md#c) [d](../index.md)"
+    assert book.relink(toy.project, text, "docs/index.md") == (
+        "[a](05_x.md) [b](docs/speed.md#c) [d](index.md)"
+    )
+
+
+def test_pictures_come_without_the_scripts_that_draw_them(toy):
+    folder = toy.project.notebooks / "img"
+    (folder / "__pycache__").mkdir(parents=True)
+    for name in ("a.svg", "b.png", "a.py"):
+        (folder / name).touch()
+    page(toy, "")
+    assert {name for name in book.pages(toy.project) if name.startswith("img/")} == {
+        "img/a.svg",
+        "img/b.png",
+    }
 
 
 def test_citations_lead_to_the_bibliography(toy):
@@ -226,10 +242,15 @@ def test_a_notebook_that_is_not_the_chapters_makes_no_page(executed, change):
 
 
 def test_the_site_is_built_and_a_warning_is_an_error(executed, capfd):
-    shutil.copytree(REPOSITORY / "book", executed.root / "book")
+    docs = executed.root / "docs"
+    docs.mkdir()
+    shutil.copy(REPOSITORY / "docs/conf.py", docs)
+    shutil.copytree(REPOSITORY / "docs/_static", docs / "_static")
     shutil.copytree(REPOSITORY / "tabbook", executed.root / "tabbook")
-    index = executed.root / "book/index.md"
-    index.write_text("# Front\n\n```{toctree}\n02_toy\n```\n")
+    index = docs / "index.md"
+    index.write_text(
+        "# Front\n\n[A](../notebooks/02_toy.md)\n\n```{toctree}\n02_toy\ndocs/reference\n```\n"
+    )
     left = executed.root / "build/book/source/outputs/left.png"
     left.parent.mkdir(parents=True)
     left.touch()
@@ -239,6 +260,7 @@ def test_the_site_is_built_and_a_warning_is_an_error(executed, capfd):
     site = executed.root / "build/book/html"
     assert "def</span>" in (site / "02_toy.html").read_text()
     assert (site / "_static/mathjax/tex-chtml.js").is_file()
+    assert 'id="d2l.scale"' in (site / "docs/reference.html").read_text()
     index.write_text(index.read_text() + "\n[nowhere](99_gone.md)\n")
     assert executed.run("book").returncode == 1
     assert "99_gone.md" in capfd.readouterr().err

@@ -4,14 +4,11 @@ import ast
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-sys.path.insert(0, str(ROOT / "tools"))
-import mutants  # noqa: E402
+from tests import mutants
+from tests.processes import ROOT
 
 DATA = mutants.read(mutants.DATA.read_text(encoding="utf-8"))
 
@@ -177,8 +174,8 @@ def test_a_mutant_that_crashes_is_broken(line, verdict):
 def test_an_interrupt_ends_the_tests_and_removes_the_copies(tmp_path):
     code = f"""
 import os, signal, sys, threading
-sys.path.insert(0, {str(ROOT / "tools")!r})
-import mutants
+sys.path.insert(0, {str(ROOT)!r})
+from tests import mutants
 def slow(worker, *args):
     (worker.root / "tests/test_slow.py").write_text(
         "def test_slow():\\n    import time\\n    time.sleep(100)\\n"

@@ -1,11 +1,13 @@
 """Splitting: which cells a notebook holds, what it keeps, and where its links lead."""
 
+import re
+
 import nbformat
 import pytest
-from conftest import EXERCISE
+from conftest import EXERCISE, REPOSITORY
 
 from tabbook import source, split
-from tabbook.project import write
+from tabbook.project import FRAMEWORKS, Project, write
 
 
 def test_notebook_of_a_tab(toy):
@@ -130,3 +132,16 @@ def test_write_is_whole_or_nothing(tmp_path, monkeypatch):
         write(path, "new")
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_pictures_of_the_notebooks_need_no_network():
+    project = Project(REPOSITORY)
+    for chapter in project.chapters():
+        for framework in FRAMEWORKS:
+            path = project.notebook(chapter, framework)
+            cells = split.stored(path).cells
+            prose = "".join(cell.source for cell in cells if cell.cell_type == "markdown")
+            pictures = re.findall(r'!\[[^]]*\]\(([^)]+)\)|<img[^>]*\bsrc="([^"]+)"', prose)
+            assert pictures, path
+            for picture in map("".join, pictures):
+                assert (path.parent / picture).is_file(), f"{path}: {picture}"

@@ -1,4 +1,4 @@
-"""Draws img/queries_keys_values.svg: from a query and keys to values, for chapter 01."""
+"""Draws queries_keys_values.svg: from a query and keys to values, for chapter 01."""
 
 import style
 

@@ -1,4 +1,4 @@
-"""Draws img/global_attention.svg: a step of Bahdanau's and of Luong's decoder, chapter 07."""
+"""Draws global_attention.svg: a step of Bahdanau's and of Luong's decoder, chapter 07."""
 
 import style
 

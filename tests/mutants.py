@@ -194,7 +194,7 @@ class Worker:
             if Worker.stopped:
                 raise KeyboardInterrupt
             self.process = subprocess.Popen(
-                [sys.executable, ROOT / "tools" / "mutants_worker.py"],
+                [sys.executable, ROOT / "tests" / "mutants_worker.py"],
                 cwd=self.root,
                 env=self.environment,
                 stdin=subprocess.PIPE,
@@ -511,7 +511,7 @@ pytorch.put = 'torch.arange(shape[2], device=X.device) <= lens'
 # and so on for jax, mxnet, tensorflow
 ```
 
-Try it with `python tools/mutants.py --mutant mask-one-off`, in one framework with
+Try it with `python -m tests.mutants --mutant mask-one-off`, in one framework with
 `--framework jax`. If it survives, a test is missing. With `--write`, what was run is brought up to
 date on this page; `make mutants` does it for all. Where a chapter is changed, its mutants may no
 longer find their text: `make test` names them.

@@ -1,6 +1,6 @@
 """Runs tests again and again in one process, each time with the code as it is then.
 
-tools/mutants.py starts it in a copy of the project, since to import a framework takes longer than
+tests/mutants.py starts it in a copy of the project, since to import a framework takes longer than
 most of its tests. It takes a line of JSON for each run, [module, test files and options], answers
 with pytest's exit status, and leaves pytest's words in output.txt.
 """

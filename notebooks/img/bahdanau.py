@@ -1,4 +1,4 @@
-"""Draws img/bahdanau.svg: one step of the Bahdanau decoder, layer by layer, for chapter 05."""
+"""Draws bahdanau.svg: one step of the Bahdanau decoder, layer by layer, for chapter 05."""
 
 from itertools import pairwise
 

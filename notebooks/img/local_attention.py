@@ -1,4 +1,4 @@
-"""Draws img/local_attention.svg: local attention's window and its Gaussian, for chapter 07."""
+"""Draws local_attention.svg: local attention's window and its Gaussian, for chapter 07."""
 
 import numpy as np
 import style

@@ -1,4 +1,4 @@
-"""Draws img/seq2seq.svg: encoder and decoder joined by one state, for chapter 04."""
+"""Draws seq2seq.svg: encoder and decoder joined by one state, for chapter 04."""
 
 import style
 

@@ -1,4 +1,4 @@
-"""Draws img/masked_softmax.svg: the three steps of the masked softmax, for chapter 02."""
+"""Draws masked_softmax.svg: the three steps of the masked softmax, for chapter 02."""
 
 import style
 

@@ -1,4 +1,4 @@
-"""Draws img/attention.svg: attention as weights, then a weighted average, for chapter 03."""
+"""Draws attention.svg: attention as weights, then a weighted average, for chapter 03."""
 
 import style
 

@@ -24,19 +24,17 @@ import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-import nbformat  # noqa: E402
-from check_versions import find_python  # noqa: E402
-from nbclient import NotebookClient  # noqa: E402
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError  # noqa: E402
-
-from benchmarks import markdown  # noqa: E402
-from tabbook.project import FRAMEWORKS, Project, write  # noqa: E402
+from benchmarks import markdown
+from tabbook.project import FRAMEWORKS, Project, write
+from tests.check_versions import find_python
+from tests.processes import ROOT
 
 BUILD = ROOT / "build" / "colab-check"
-RESULTS = ROOT / "tools" / "colab_check.json"
+RESULTS = ROOT / "tests" / "colab_check.json"
 PAGE = ROOT / "docs" / "colab.md"
 REGION = re.compile(r"(?<=<!-- written by make colab-check -->\n).*?(?=<!-- end -->)", re.DOTALL)
 CELL_SECONDS = 3600

@@ -1,6 +1,6 @@
 """Draws the figures of chapter 01 that show what attention is in people.
 
-img/attention_cues.svg: the same desk, looked at twice; img/attention_search.svg: two searches.
+attention_cues.svg: the same desk, looked at twice; attention_search.svg: two searches.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Draws img/padding.svg: sentences of different length in one array, for chapter 02."""
+"""Draws padding.svg: sentences of different length in one array, for chapter 02."""
 
 import style
 

@@ -16,15 +16,15 @@ copyright = "the authors of d2l-ext. Texts and figures: CC BY 4.0; code: MIT"
 language = "en"
 
 extensions = ["myst_parser", "sphinx_design", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
-myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 
 html_theme = "sphinx_book_theme"
 html_title = "Attention, in four frameworks"
-html_static_path = ["static"]
+html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = [("book.js", {"priority": 100})]
-html_favicon = "static/favicon.svg"
+html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_use_index = False
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says

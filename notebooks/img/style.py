@@ -1,7 +1,8 @@
 """The house style of the conceptual figures, and the few shapes that they are drawn from.
 
-Every other script in this folder draws one figure and saves it with `save`. Coordinates are inches
-from the lower left corner, so that sizes and fonts are what they say.
+Every other script in this folder draws the pictures that it names, and saves them beside itself
+with `save`. Coordinates are inches from the lower left corner, so that sizes and fonts are what
+they say.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-IMAGES = Path(__file__).resolve().parent.parent / "notebooks" / "img"
+IMAGES = Path(__file__).resolve().parent
 
 # Okabe and Ito's colors: to be told apart with any kind of color vision. The pale ones are for
 # areas that carry text.
@@ -54,8 +55,7 @@ def canvas(width, height):
 
 
 def save(ax, name):
-    """Write a drawing to notebooks/img/<name>.svg, on a white ground (for dark pages)."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
+    """Write a drawing to <name>.svg in this folder, on a white ground (for dark pages)."""
     ax.figure.savefig(IMAGES / f"{name}.svg", facecolor="white", metadata={"Date": None})
     plt.close(ax.figure)
 

@@ -1,4 +1,4 @@
-"""Draws img/scoring_functions.svg: dot product, bilinear and additive score, for chapter 03."""
+"""Draws scoring_functions.svg: dot product, bilinear and additive score, for chapter 03."""
 
 import style
 

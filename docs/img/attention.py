@@ -1,4 +1,4 @@
-"""Takes the README's picture, an attention heatmap, out of the executed notebook of chapter 05.
+"""Takes attention.png, the README's heatmap, out of the executed notebook of chapter 05.
 
 `make notebooks` calls it; tests/test_readme.py checks that the picture is the notebook's.
 """
@@ -7,9 +7,9 @@ import base64
 import json
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "pytorch" / "05_bahdanau_decoder.ipynb"
-PICTURE = ROOT / "docs" / "img" / "attention.png"
+PICTURE = Path(__file__).with_suffix(".png")
 
 
 def heatmap(notebook=NOTEBOOK):
@@ -33,5 +33,4 @@ def heatmap(notebook=NOTEBOOK):
 
 
 if __name__ == "__main__":
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
     PICTURE.write_bytes(heatmap())
