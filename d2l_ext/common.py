@@ -14,32 +14,18 @@ from scipy.special import log_softmax
 from d2l_ext import corpora, plots, views
 from d2l_ext import weights as exchange
 
+# fmt: off
 __all__ = [
-    "Beams",
-    "DecoderState",
-    "EpochRecord",
-    "Sizes",
-    "Translation",
-    "add_to_class",
-    "beam_search",
-    "check_fit",
-    "extend_beams",
-    "get_config",
-    "get_weights",
-    "mean_loss",
-    "read_back",
-    "read_sentences",
+    "show_attention", "Sizes", "DecoderState", "DecoderInterface", "check_fit",
+    "Seq2SeqInterface", "add_to_class", "EpochRecord", "mean_loss", "train_seq2seq",
+    "teacher_forcing", "Beams", "start_beams", "extend_beams", "read_back", "beam_search",
+    "Translation", "read_sentences", "translate", "get_config", "get_weights", "set_weights",
     "save_model",
-    "set_weights",
-    "show_attention",
-    "start_beams",
-    "teacher_forcing",
-    "train_seq2seq",
-    "translate",
 ]
+# fmt: on
 
 
-# From notebooks/01_attention_cues.md, section "Reading the weights", cell 288eb0c514d3
+# From notebooks/01_attention_cues.md, section "Reading the weights"
 def show_attention(
     weights,
     source=None,
@@ -83,7 +69,7 @@ def show_attention(
     return plots.attention(*shown, vmax)
 
 
-# From notebooks/04_seq2seq.md, section "The encoder", cell 073a049dfe8d
+# From notebooks/04_seq2seq.md, section "The encoder"
 class Sizes(NamedTuple):
     """What an encoder or a decoder was built with.
 
@@ -101,7 +87,7 @@ class Sizes(NamedTuple):
     dropout: float
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell d6b4ccb33f6e
+# From notebooks/04_seq2seq.md, section "The decoder"
 class DecoderState(NamedTuple):
     """What a decoder carries from step to step.
 
@@ -115,7 +101,42 @@ class DecoderState(NamedTuple):
     context: Any
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 21f723939c32
+class DecoderInterface:
+    """What every decoder offers, in every framework.
+
+    `kind` is its name in a file, and `option_names` are the attributes that
+    keep what its constructor took beyond the sizes: see chapter 06.
+    """
+
+    kind, option_names = "plain", ()
+
+    @property
+    def options(self):
+        """Return a dict of what the constructor took beyond the sizes."""
+        return {name: getattr(self, name) for name in self.option_names}
+
+    def own_weights(self):
+        """Return the weights that only decoders of this kind have, by name."""
+        return {}
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        """Return the first `DecoderState`.
+
+        Args:
+            enc_outputs: what the encoder returned.
+            enc_valid_lens: (batch,) integers, the source's lengths.
+        """
+        raise NotImplementedError
+
+    def advance(self, x, hidden):
+        """Return the GRU layers' next states, a list, from an input x."""
+        states = []
+        for i, cell in enumerate(self.cells):
+            x = cell(self.dropout(x) if i else x, hidden[i])
+            states.append(x)
+        return states
+
+
 def check_fit(encoder, decoder):
     """Look whether a decoder can follow an encoder.
 
@@ -140,7 +161,71 @@ def check_fit(encoder, decoder):
         )
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell cbbc39130807
+class Seq2SeqInterface:
+    """What code that is the same in all frameworks asks of a model."""
+
+    def make_steps(self, lr, grad_clip, num_steps, seed):
+        """Make the functions that learn from a batch and that only look at it.
+
+        Args:
+            lr: learning rate of Adam at the first step.
+            grad_clip: largest global norm of the gradient.
+            num_steps: steps in which the learning rate falls linearly to 0.
+            seed: fixes the dropout.
+
+        Returns:
+            `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
+            and return its loss, a scalar; the first also updates the weights.
+        """
+        raise NotImplementedError
+
+    def start_decoding(self, src, src_valid_len):
+        """Encode a batch and return the decoder's first state.
+
+        Args:
+            src: NumPy int32 (batch, source steps).
+            src_valid_len: NumPy int32 (batch,).
+
+        Returns:
+            `DecoderState` of one row for each sentence.
+        """
+        raise NotImplementedError
+
+    def decode(self, tokens, state, rows=None):
+        """Feed tokens to the decoder. Neither dropout nor gradients.
+
+        Args:
+            tokens: NumPy int32 (rows, steps).
+            state: `DecoderState`.
+            rows: NumPy integers (rows,): which row of the state each row of tokens
+                goes on from; None for all of them in order.
+
+        Returns:
+            NumPy float32 logits (rows, steps, vocabulary) and attention weights
+            (rows, steps, source steps), or None without attention, and the next
+            state.
+        """
+        raise NotImplementedError
+
+    def export_weights(self):
+        """Return the weights in the exchange format.
+
+        Returns:
+            Dict of name -> NumPy float32: matrices as (inputs, outputs), a GRU's
+            gates in the order r, z, n.
+        """
+        raise NotImplementedError
+
+    def import_weights(self, weights):
+        """Take the weights that `export_weights` of any framework gave.
+
+        Args:
+            weights: dict of name -> NumPy array, checked already.
+        """
+        raise NotImplementedError
+
+
+# From notebooks/04_seq2seq.md, section "Training"
 def add_to_class(Class):
     """Make a decorator that adds a function to a class, as a method."""
 
@@ -151,7 +236,6 @@ def add_to_class(Class):
     return add
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 56d46a7429fd
 class EpochRecord(NamedTuple):
     """What one pass over the training sentences gave.
 
@@ -175,7 +259,6 @@ def mean_loss(step, batches):
     return float(numpy.average([float(loss) for loss in losses], weights=num_tokens))
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 0772a0bd732c
 def train_seq2seq(
     model, corpus, num_epochs, batch_size=128, lr=0.005, grad_clip=1.0, seed=0, progress=True
 ):
@@ -215,7 +298,7 @@ def train_seq2seq(
     return history
 
 
-# From notebooks/04_seq2seq.md, section "Fed the truth, or its own words", cell a7125818cea5
+# From notebooks/04_seq2seq.md, section "Fed the truth, or its own words"
 def teacher_forcing(model, src, src_valid_len, tgt_in):
     """Return what a model predicts when it is fed the true target.
 
@@ -239,7 +322,7 @@ def teacher_forcing(model, src, src_valid_len, tgt_in):
     return logits, weights
 
 
-# From notebooks/06_training_vs_prediction.md, section "Beam search", cell df72b3ceadea
+# From notebooks/06_training_vs_prediction.md, section "Beam search"
 class Beams(NamedTuple):
     """The beginnings that a search follows, each array (batch, beam_size).
 
@@ -263,7 +346,6 @@ def start_beams(batch, beam_size, bos):
     return Beams(numpy.full(shape, bos), total, numpy.zeros(shape, int), numpy.zeros(shape, bool))
 
 
-# From notebooks/06_training_vs_prediction.md, section "Beam search", cell e664d21864e5
 def extend_beams(beams, log_probs, vocab):
     """Extend each beginning by each word and keep the best.
 
@@ -294,7 +376,6 @@ def extend_beams(beams, log_probs, vocab):
     return Beams(tokens, total, lengths, finished), parents
 
 
-# From notebooks/06_training_vs_prediction.md, section "Beam search", cell e84c5f9f7771
 def read_back(trace, row, vocab):
     """Return the token ids and attention weights that led to a row."""
     ids, attention = [], []
@@ -343,7 +424,7 @@ def beam_search(model, src, src_valid_len, beam_size, max_steps):
     return [(*read_back(trace, i * beam_size, vocab), float(scores[i])) for i in range(batch)]
 
 
-# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 98d340c1b9a1
+# From notebooks/06_training_vs_prediction.md, section "Translating sentences"
 class Translation(NamedTuple):
     """A translated sentence.
 
@@ -382,7 +463,6 @@ def read_sentences(model, sentences):
     return sources
 
 
-# From notebooks/06_training_vs_prediction.md, section "Translating sentences", cell 1a3d9ea7f930
 def translate(model, sentences, beam_size=1, max_steps=None):
     """Translate sentences by greedy or beam search.
 
@@ -430,7 +510,7 @@ def translate(model, sentences, beam_size=1, max_steps=None):
     return results
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 0cd20669915e
+# From notebooks/06_training_vs_prediction.md, section "A model in a file"
 def get_config(model):
     """Return what it takes to build a model of the same form again.
 
@@ -454,7 +534,6 @@ def get_config(model):
     )
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell ad4168ca6f29
 def get_weights(model):
     """Return a model's weights in the exchange format.
 
@@ -483,7 +562,6 @@ def set_weights(model, weights):
     model.import_weights(weights)
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 66f1a7a5d8d8
 def save_model(model, path):
     """Write a model into a file that every framework can read.
 

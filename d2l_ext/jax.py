@@ -22,45 +22,20 @@ from d2l_ext import common, devices
 from d2l_ext import weights as exchange
 from d2l_ext.common import *
 
+# fmt: off
 __all__ = [
-    *common.__all__,
-    "device",
-    "from_numpy",
-    "to_numpy",
-    "sequence_mask",
-    "masked_softmax",
-    "Attention",
-    "DotProductAttention",
-    "draw_with_numpy",
-    "glorot",
-    "standard_normal",
-    "AdditiveAttention",
-    "BilinearAttention",
-    "GRUCell",
-    "Seq2SeqEncoder",
-    "Decoder",
-    "Seq2SeqDecoder",
-    "place",
-    "Seq2Seq",
-    "masked_loss",
-    "run_copy",
-    "without_dropout",
-    "ADAM",
-    "round_up",
-    "select_rows",
-    "AttentionDecoder",
-    "run_steps",
-    "Seq2SeqAttentionDecoder",
-    "named_weights",
-    "new_model",
-    "load_model",
-    "GlobalAttention",
-    "LocalAttention",
+    *common.__all__, "device", "from_numpy", "to_numpy", "sequence_mask", "masked_softmax",
+    "Attention", "DotProductAttention", "draw_with_numpy", "glorot", "standard_normal",
+    "AdditiveAttention", "BilinearAttention", "GRUCell", "Seq2SeqEncoder", "Decoder",
+    "Seq2SeqDecoder", "place", "Seq2Seq", "masked_loss", "run_copy", "without_dropout", "ADAM",
+    "round_up", "select_rows", "AttentionDecoder", "run_steps", "Seq2SeqAttentionDecoder",
+    "named_weights", "new_model", "load_model", "GlobalAttention", "LocalAttention",
     "Seq2SeqGlobalDecoder",
 ]
+# fmt: on
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 4e072344d526
+# From notebooks/02_masked_softmax.md, section "Why batches are padded"
 def device():
     """Say where arrays and models go: to the first GPU, or else the CPU.
 
@@ -79,7 +54,6 @@ def device():
     return jax.local_devices(backend="cpu")[0]
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 6548bbaffd69
 def from_numpy(x):
     """Make a JAX array on `device()` from a NumPy one (64 bits become 32)."""
     return jnp.asarray(x, device=device())
@@ -90,7 +64,7 @@ def to_numpy(x):
     return numpy.asarray(x)
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell e82586ca6179
+# From notebooks/02_masked_softmax.md, section "Masking a sequence"
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -119,7 +93,7 @@ def sequence_mask(X, valid_lens, value=0):
     return jnp.where(valid, X, jnp.asarray(value).astype(X.dtype))
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell b8179909d043
+# From notebooks/02_masked_softmax.md, section "From scores to weights"
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -161,7 +135,7 @@ def masked_softmax(X, valid_lens):
     return weights.astype(X.dtype)
 
 
-# From notebooks/03_scoring_functions.md, section "What all attentions share", cell 386b762141cd
+# From notebooks/03_scoring_functions.md, section "What all attentions share"
 class Attention(nnx.Module):
     """Weights from scores, then the average of the values by these weights.
 
@@ -229,7 +203,7 @@ class Attention(nnx.Module):
         return {n.lower(): own[n].kernel for n in names if own[n] is not None}
 
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell b70fc2855675
+# From notebooks/03_scoring_functions.md, section "Dot product"
 class DotProductAttention(Attention):
     """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -257,7 +231,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell 4c9f466910e6
+# From notebooks/03_scoring_functions.md, section "Additive"
 def draw_with_numpy(key, shape, dtype, distribution, *parameters):
     """Draw numbers from one of NumPy's distributions, given by name.
 
@@ -284,15 +258,13 @@ def standard_normal(key, shape, dtype=jnp.float32):
     return draw_with_numpy(key, shape, dtype, "standard_normal")
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell 9a06caad81db
 class AdditiveAttention(Attention):
     """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
     Queries and keys may differ in size (Bahdanau et al. 2015, section A.1.2).
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key.
+        query_size, key_size: sizes of a query and of a key.
         num_hiddens: number of hidden units of the perceptron.
         dropout: probability with which training drops a weight.
         rngs: random streams of the weights and of dropout.
@@ -317,15 +289,14 @@ class AdditiveAttention(Attention):
         return self.w_v(hiddens).squeeze(-1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 0ed2345c043e
+# From notebooks/03_scoring_functions.md, section "Bilinear"
 class BilinearAttention(Attention):
     """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
     Queries and keys may differ in size.
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key.
+        query_size, key_size: sizes of a query and of a key.
         dropout: probability with which training drops a weight.
         rngs: random streams of the weights and of dropout.
     """
@@ -340,7 +311,7 @@ class BilinearAttention(Attention):
         return self.W(queries) @ projected_keys.mT
 
 
-# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell c3f94d48b0ef
+# From notebooks/04_seq2seq.md, section "The gated recurrent unit"
 class GRUCell(nnx.Module):
     """One step of a gated recurrent unit, in the form that cuDNN computes.
 
@@ -388,9 +359,6 @@ class GRUCell(nnx.Module):
         # An update gate that is wide open copies the state
         is_z = jnp.arange(X.shape[-1]) // self.num_hiddens == 1
         X = jnp.where(jnp.expand_dims(real, -1) | ~is_z, X, jnp.inf)
-        if X.shape[1] == 1:  # no loop to compile
-            h = self.advance(X[:, 0], h)
-            return h[:, None], h
 
         def step(h, x):
             h = self.advance(x, h)
@@ -401,7 +369,7 @@ class GRUCell(nnx.Module):
         return jnp.swapaxes(states, 0, 1), h
 
 
-# From notebooks/04_seq2seq.md, section "The encoder", cell b84511e4fc6c
+# From notebooks/04_seq2seq.md, section "The encoder"
 class Seq2SeqEncoder(nnx.Module):
     """Embedding and GRU layers that read the source sentence.
 
@@ -475,8 +443,8 @@ class Seq2SeqEncoder(nnx.Module):
         return sequence_mask(outputs, valid_lens), jnp.stack(state)
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 34392aaf2c93
-class Decoder(nnx.Module):
+# From notebooks/04_seq2seq.md, section "The decoder"
+class Decoder(DecoderInterface, nnx.Module):
     """What all decoders share: an embedding, GRU layers, and logits.
 
     Args:
@@ -486,8 +454,6 @@ class Decoder(nnx.Module):
             None if it does not read them.
         rngs: random streams of the weights and of dropout.
     """
-
-    kind, options = "plain", {}  # for a file, see chapter 06
 
     def __init__(self, sizes, input_size, memory_size=None, *, rngs):
         self.sizes, self.memory_size = sizes, memory_size
@@ -500,22 +466,23 @@ class Decoder(nnx.Module):
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         self.dense = nnx.Linear(num_hiddens, vocab_size, kernel_init=glorot, rngs=rngs)
 
-    def init_state(self, enc_outputs, enc_valid_lens):
-        """Return the first `DecoderState`.
+    def read(self, X, hidden):
+        """Run the GRU layers over inputs that are known for all steps.
 
         Args:
-            enc_outputs: what the encoder returned.
-            enc_valid_lens: (batch,) integers, the source's lengths.
-        """
-        raise NotImplementedError
+            X: (batch, steps, input size).
+            hidden: the layers' first states.
 
-    def advance(self, x, hidden):
-        """Return the GRU layers' next states, a list, from an input x."""
-        states = []
+        Returns:
+            The top layer's states (batch, steps, num_hiddens) and the last
+            states of all layers (num_layers, batch, num_hiddens).
+        """
+        last = []
+        # No layer feeds back into the one below it: one after the other
         for i, cell in enumerate(self.cells):
-            x = cell(self.dropout(x) if i else x, hidden[i])
-            states.append(x)
-        return states
+            X, h = cell.read(self.dropout(X) if i else X, hidden[i])
+            last.append(h)
+        return X, jnp.stack(last)
 
     def __call__(self, X, state):
         """Decode steps that follow each other.
@@ -531,7 +498,6 @@ class Decoder(nnx.Module):
         raise NotImplementedError
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 02210366c82f
 class Seq2SeqDecoder(Decoder):
     """GRU decoder that sees the source through a single vector.
 
@@ -559,17 +525,11 @@ class Seq2SeqDecoder(Decoder):
     def __call__(self, X, state):
         context = jnp.expand_dims(state.context, 1)  # the same at all steps
         context = jnp.repeat(context, X.shape[1], axis=1)
-        outputs = jnp.concat((context, self.embedding(X)), axis=-1)
-        hidden = []
-        # No layer feeds back into the one below it: one after the other
-        for i, cell in enumerate(self.cells):
-            outputs, h = cell.read(self.dropout(outputs) if i else outputs, state.hidden[i])
-            hidden.append(h)
-        state = state._replace(hidden=jnp.stack(hidden))
-        return self.dense(outputs), state, None
+        inputs = jnp.concat((context, self.embedding(X)), axis=-1)
+        outputs, hidden = self.read(inputs, state.hidden)
+        return self.dense(outputs), state._replace(hidden=hidden), None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell d2e6ef68e9e3
 def place(module):
     """Put all arrays of an NNX module on `device()`.
 
@@ -579,8 +539,7 @@ def place(module):
     nnx.update(module, jax.device_put(nnx.state(module), device()))
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 83cf2e04b68c
-class Seq2Seq(nnx.Module):
+class Seq2Seq(Seq2SeqInterface, nnx.Module):
     """An encoder and a decoder that are trained together.
 
     Args:
@@ -620,8 +579,81 @@ class Seq2Seq(nnx.Module):
         logits, _, attention_weights = self.decoder(tgt_in, state)
         return logits, attention_weights
 
+    # From notebooks/04_seq2seq.md, section "Training"
+    def batch_loss(self, batch):
+        """Return the loss of a batch (five arrays), a scalar."""
+        src, src_len, tgt_in, tgt_out, tgt_len = batch
+        logits, _ = self(src, src_len, tgt_in)
+        return masked_loss(logits, tgt_out, tgt_len)
 
-# From notebooks/04_seq2seq.md, section "A loss that counts real tokens", cell 815007913703
+    @nnx.jit
+    def training_step(self, batch, optimizer, grad_clip):
+        """Learn from one batch.
+
+        Args:
+            batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
+            optimizer: what `make_steps` made.
+            grad_clip: largest global norm of the gradient.
+
+        Returns the loss of the batch before the step, a scalar.
+        """
+        loss_and_gradients = nnx.value_and_grad(type(self).batch_loss)
+        loss, gradients = loss_and_gradients(self, batch)
+        clip = optax.clip_by_global_norm(grad_clip)
+        gradients, _ = clip.update(gradients, clip.init(gradients))
+        optimizer.update(self, gradients)
+        return loss
+
+    def make_steps(self, lr, grad_clip, num_steps, seed):
+        nnx.reseed(self, default=seed, dropout=seed)
+        optimizer = nnx.Optimizer(self, ADAM, wrt=nnx.Param)
+        for module in (self, optimizer):  # whose counters are new
+            place(module)
+        learning_rate = optimizer.opt_state.hyperparams["learning_rate"]
+        step, most_rows = 0, 1  # of a batch so far
+
+        def train_step(batch):
+            nonlocal step, most_rows
+            learning_rate[...] = jnp.float32(lr * max(0, 1 - step / num_steps))
+            step, most_rows = step + 1, max(most_rows, len(batch.src))
+            # A smaller batch, the last one, gets rows of length 0
+            batch = round_up(batch, most_rows, steps=9)
+            self.train()  # dropout on
+            loss = self.training_step(batch, optimizer, grad_clip)
+            self.eval()  # dropout off, but for this
+            return loss
+
+        def evaluate(batch):
+            batch = round_up(batch, rows=64, steps=9)
+            return without_dropout(type(self).batch_loss, self, batch)
+
+        return train_step, evaluate
+
+    # From notebooks/04_seq2seq.md, section "Fed the truth, or its own words"
+    def start_decoding(self, src, src_valid_len):
+        encoder, decoder = self.encoder, self.decoder
+        (src,) = round_up([src])  # few shapes to compile for
+        enc_outputs = without_dropout(type(encoder).__call__, encoder, src, src_valid_len)
+        return without_dropout(type(decoder).init_state, decoder, enc_outputs, src_valid_len)
+
+    def decode(self, tokens, state, rows=None):
+        if rows is not None:
+            state = select_rows(state, rows)
+        decoder = self.decoder
+        logits, state, weights = without_dropout(type(decoder).__call__, decoder, tokens, state)
+        weights = None if weights is None else to_numpy(weights)
+        return to_numpy(logits), weights, state
+
+    # From notebooks/06_training_vs_prediction.md, section "A model in a file"
+    def export_weights(self):
+        return {name: numpy.array(weight[...]) for name, weight in named_weights(self).items()}
+
+    def import_weights(self, weights):
+        for name, weight in named_weights(self).items():
+            weight[...] = jnp.array(weights[name])
+
+
+# From notebooks/04_seq2seq.md, section "A loss that counts real tokens"
 def masked_loss(logits, labels, valid_lens):
     """Cross-entropy summed over the real tokens, divided by their number.
 
@@ -637,37 +669,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell eddea8e1d99d
-@add_to_class(Seq2Seq)
-def batch_loss(self, batch):
-    """Return the loss of a batch (five arrays), a scalar."""
-    src, src_len, tgt_in, tgt_out, tgt_len = batch
-    logits, _ = self(src, src_len, tgt_in)
-    return masked_loss(logits, tgt_out, tgt_len)
-
-
-@add_to_class(Seq2Seq)
-@nnx.jit
-def training_step(self, batch, optimizer, grad_clip):
-    """Learn from one batch.
-
-    Args:
-        batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
-        optimizer: what `make_steps` made.
-        grad_clip: largest global norm of the gradient.
-
-    Returns:
-        The loss of the batch before the step, a scalar.
-    """
-    loss_and_gradients = nnx.value_and_grad(type(self).batch_loss)
-    loss, gradients = loss_and_gradients(self, batch)
-    clip = optax.clip_by_global_norm(grad_clip)
-    gradients, _ = clip.update(gradients, clip.init(gradients))
-    optimizer.update(self, gradients)
-    return loss
-
-
-# From notebooks/04_seq2seq.md, section "Training", cell 77cb01686d04
+# From notebooks/04_seq2seq.md, section "Training"
 @functools.partial(jax.jit, static_argnums=0)
 def run_copy(function, graphdef, state, args):
     """Build the module from its parts and run it with dropout off."""
@@ -685,7 +687,6 @@ def without_dropout(function, module, *args):
     return run_copy(function, *nnx.split(module), args)
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 070188e27189
 # The learning rate is a number of its state: for a new one XLA need not
 # compile the step anew
 ADAM = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2", "eps", "eps_root"))(
@@ -709,46 +710,7 @@ def round_up(arrays, rows=1, steps=16):
     )
 
 
-@add_to_class(Seq2Seq)
-def make_steps(self, lr, grad_clip, num_steps, seed):
-    """Make the functions that learn from a batch and that only look at it.
-
-    Args:
-        lr: learning rate of Adam at the first step.
-        grad_clip: largest global norm of the gradient.
-        num_steps: steps in which the learning rate falls linearly to 0.
-        seed: fixes the dropout.
-
-    Returns:
-        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
-        and return its loss, a scalar; the first also updates the weights.
-    """
-    nnx.reseed(self, default=seed, dropout=seed)
-    optimizer = nnx.Optimizer(self, ADAM, wrt=nnx.Param)
-    for module in (self, optimizer):  # whose counters are new
-        place(module)
-    learning_rate = optimizer.opt_state.hyperparams["learning_rate"]
-    step, most_rows = 0, 1  # of a batch so far
-
-    def train_step(batch):
-        nonlocal step, most_rows
-        learning_rate[...] = jnp.float32(lr * max(0, 1 - step / num_steps))
-        step, most_rows = step + 1, max(most_rows, len(batch.src))
-        # A smaller batch, the last one, gets rows of length 0
-        batch = round_up(batch, most_rows, steps=9)
-        self.train()  # dropout on
-        loss = self.training_step(batch, optimizer, grad_clip)
-        self.eval()  # dropout off, but for this
-        return loss
-
-    def evaluate(batch):
-        batch = round_up(batch, rows=64, steps=9)
-        return without_dropout(type(self).batch_loss, self, batch)
-
-    return train_step, evaluate
-
-
-# From notebooks/04_seq2seq.md, section "Fed the truth, or its own words", cell 080abd5a03b4
+# From notebooks/04_seq2seq.md, section "Fed the truth, or its own words"
 @jax.jit
 def select_rows(state, rows):
     """Return the `DecoderState` whose row i is row rows[i] of `state`."""
@@ -757,52 +719,11 @@ def select_rows(state, rows):
     return DecoderState(hidden[:, rows], context)
 
 
-@add_to_class(Seq2Seq)
-def start_decoding(self, src, src_valid_len):
-    """Encode a batch and return the decoder's first state.
-
-    Args:
-        src: NumPy int32 (batch, source steps).
-        src_valid_len: NumPy int32 (batch,).
-
-    Returns:
-        `DecoderState` of one row for each sentence.
-    """
-    encoder, decoder = self.encoder, self.decoder
-    (src,) = round_up([src])  # few shapes to compile for
-    enc_outputs = without_dropout(type(encoder).__call__, encoder, src, src_valid_len)
-    return without_dropout(type(decoder).init_state, decoder, enc_outputs, src_valid_len)
-
-
-@add_to_class(Seq2Seq)
-def decode(self, tokens, state, rows=None):
-    """Feed tokens to the decoder. Neither dropout nor gradients.
-
-    Args:
-        tokens: NumPy int32 (rows, steps).
-        state: `DecoderState`.
-        rows: NumPy integers (rows,): which row of the state each row of tokens
-            goes on from; None for all of them in order.
-
-    Returns:
-        NumPy float32 logits (rows, steps, vocabulary) and attention weights
-        (rows, steps, source steps), or None without attention, and the next
-        state.
-    """
-    if rows is not None:
-        state = select_rows(state, rows)
-    decoder = self.decoder
-    logits, state, weights = without_dropout(type(decoder).__call__, decoder, tokens, state)
-    weights = None if weights is None else to_numpy(weights)
-    return to_numpy(logits), weights, state
-
-
-# From notebooks/05_bahdanau_decoder.md, section "The interface", cell d0010597dc4f
+# From notebooks/05_bahdanau_decoder.md, section "The interface"
 class AttentionDecoder(Decoder):
     """A decoder that looks back at the source: the base class.
 
-    It has an `attention`, the name of its `kind` in a file, and `options`, a
-    dict of what its constructor took beyond the sizes.
+    A subclass has an `attention`, and a `kind` of its own.
     """
 
     def own_weights(self):
@@ -815,7 +736,7 @@ class AttentionDecoder(Decoder):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell d4b8d018bffb
+# From notebooks/05_bahdanau_decoder.md, section "The class"
 # Along axis 1, with new random numbers at each step. The backward pass
 # computes a step again, all but its matrix products: faster than to store
 # and fetch everything.
@@ -834,7 +755,6 @@ def run_steps(decoder, carry, inputs, source):
     return decoder.step(carry, inputs, source)
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 92ace1ae1940
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -875,15 +795,11 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
 
     def __call__(self, X, state):
         embeddings = self.embedding(X)  # (batch, steps, embed_size)
-        if X.shape[1] == 1:  # no loop to compile
-            hidden, outputs = self.step(state.hidden, embeddings[:, 0], state.context)
-            outputs, weights = (array[:, None] for array in outputs)
-        else:
-            hidden, (outputs, weights) = run_steps(self, state.hidden, embeddings, state.context)
+        hidden, (outputs, weights) = run_steps(self, state.hidden, embeddings, state.context)
         return self.dense(outputs), state._replace(hidden=hidden), weights
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 652191ad958f
+# From notebooks/06_training_vs_prediction.md, section "A model in a file"
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -900,32 +816,14 @@ def named_weights(model):
             named[f"encoder.init.{i}.w"] = layer.kernel
     for prefix, cells in stacks.items():
         for i, cell in enumerate(cells):
-            named |= {
-                f"{prefix.format(i)}.w_x": cell.W_x.kernel,
-                f"{prefix.format(i)}.b_x": cell.W_x.bias,
-                f"{prefix.format(i)}.w_h": cell.W_h.kernel,
-                f"{prefix.format(i)}.b_h": cell.W_h.bias,
-            }
-    if isinstance(decoder, AttentionDecoder):
-        for name, weight in decoder.own_weights().items():
-            named[f"decoder.{name}"] = weight
+            for part, layer in ("x", cell.W_x), ("h", cell.W_h):
+                named[f"{prefix.format(i)}.w_{part}"] = layer.kernel
+                named[f"{prefix.format(i)}.b_{part}"] = layer.bias
+    for name, weight in decoder.own_weights().items():
+        named[f"decoder.{name}"] = weight
     return named
 
 
-@add_to_class(Seq2Seq)
-def export_weights(self):
-    """Return the weights as `get_weights` does."""
-    return {name: numpy.array(weight[...]) for name, weight in named_weights(self).items()}
-
-
-@add_to_class(Seq2Seq)
-def import_weights(self, weights):
-    """Take the weights that `export_weights` of any framework gave."""
-    for name, weight in named_weights(self).items():
-        weight[...] = jnp.array(weights[name])
-
-
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 41db55e36773
 def new_model(config):
     """Build an untrained model.
 
@@ -975,7 +873,7 @@ def load_model(path):
     return model
 
 
-# From notebooks/07_global_attention.md, section "Global attention", cell 3deed8473d7e
+# From notebooks/07_global_attention.md, section "Global attention"
 class GlobalAttention(Attention):
     """Attention to all source states, by a score that one chooses.
 
@@ -1022,13 +920,12 @@ class GlobalAttention(Attention):
         return super().own_weights() | self.scorer.own_weights()
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell bbde2016a322
+# From notebooks/07_global_attention.md, section "Local attention"
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key; for the score "dot" that of a query.
+        query_size, key_size, score, dropout: those of `GlobalAttention`.
         num_hiddens: number of hidden units of the predicted center, and of
             the score "concat".
         alignment: where the center p of a query q is. "monotonic": at the
@@ -1037,8 +934,6 @@ class LocalAttention(GlobalAttention):
             fall off from there as a Gaussian of standard deviation
             window / 2, so that a row sums to less than 1.
         window: number of states on each side of the center, 1 or more.
-        score: "dot", "general" or "concat", as for `GlobalAttention`.
-        dropout: probability with which training drops a weight.
         rngs: random streams of the weights and of dropout.
 
     States outside the window, or behind the valid lengths, get weight 0; if
@@ -1086,35 +981,45 @@ class LocalAttention(GlobalAttention):
             p = jnp.reshape(first_step, (-1, 1)) + jnp.arange(queries.shape[1])
         return jnp.broadcast_to(p, queries.shape[:2]).astype(queries.dtype)
 
-    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
-        """Attend to windows of keys that have been projected already.
+    def find_windows(self, queries, values, valid_lens, first_step):
+        """Find the window of each query.
 
-        As `Attention.attend`, with `first_step`, the number of the first
-        query's step: an integer, or (batch,) integers.
+        Args: those of `attend`.
+
+        Returns:
+            The centers (batch, queries); the positions (batch, queries,
+            2 * window + 1) of the states in each window; and how many of them,
+            counted from the first, are there and valid (batch, queries).
         """
-        (batch, num_queries), num_keys = queries.shape[:2], values.shape[1]
-        D = self.window
+        num_keys, D = values.shape[1], self.window
         if valid_lens is None:
-            valid_lens = jnp.full(batch, num_keys)
+            valid_lens = jnp.full(queries.shape[:1], num_keys)
         # Clip lengths in their own type: JAX would cut off NumPy's 64 bits
         most = min(num_keys, jnp.iinfo(valid_lens.dtype).max)
         lens = jnp.asarray(valid_lens.clip(0, most))
         if lens.shape not in (queries.shape[:1], queries.shape[:2]):
             raise ValueError(
-                f"valid_lens must be (batch,) = {queries.shape[:1]} or "
-                f"(batch, queries) = {queries.shape[:2]}, not {lens.shape}"
+                f"valid_lens must be (batch,) = {queries.shape[:1]} or (batch, "
+                f"queries) = {queries.shape[:2]}, not {lens.shape}"
             )
         lens = lens if lens.ndim == 2 else lens[:, None]
         p = self.centers(queries, lens, first_step)  # (batch, queries)
-        # The window, without what lies before the first state: its first
-        # state, and how many there are up to p + D or the sentence's end
         first = jnp.ceil(p - D).clip(0).astype(int)
         last = jnp.floor(p + D).astype(int)
         count = jnp.minimum(last + 1, lens) - first
-        # (batch, queries, 2D + 1). Behind the last state JAX reads that state
-        # again, and writes nothing
-        positions = first[..., None] + jnp.arange(2 * D + 1)
-        row = jnp.arange(batch)[:, None, None]
+        return p, first[..., None] + jnp.arange(2 * D + 1), count
+
+    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
+        """Attend to windows of keys that have been projected already.
+
+        As `Attention.attend`, with `first_step`, the number of the first query's
+        step: an integer, or (batch,) integers.
+        """
+        (batch, num_queries), num_keys = queries.shape[:2], values.shape[1]
+        p, positions, count = self.find_windows(queries, values, valid_lens, first_step)
+        # Behind the last state JAX reads that state again, which counts as
+        # padding, and writes nothing
+        row, D = jnp.arange(batch)[:, None, None], self.window
         # each query by itself: (batch * queries, 1 or 2D + 1, size)
         scores = self.score(
             lax.collapse(queries, 0, 2)[:, None],
@@ -1126,14 +1031,13 @@ class LocalAttention(GlobalAttention):
             weights = weights * jnp.exp(-(z**2) / 2)
         dropped = lax.collapse(self.dropout(weights), 0, 2)[:, None]
         output = dropped @ lax.collapse(values[row, positions], 0, 2)
+        output = output.reshape(batch, num_queries, values.shape[-1])
         everywhere = jnp.zeros((batch, num_queries, num_keys), weights.dtype)
         query = jnp.arange(num_queries)[:, None]
-        everywhere = everywhere.at[row, query, positions].set(weights)
-        output = output.reshape(batch, num_queries, values.shape[-1])
-        return output, everywhere
+        return output, everywhere.at[row, query, positions].set(weights)
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell 7fac64ff361b
+# From notebooks/07_global_attention.md, section "The decoder"
 class Seq2SeqGlobalDecoder(AttentionDecoder):
     """The decoder of Luong et al. 2015, which attends behind the GRU.
 
@@ -1161,6 +1065,7 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
     """
 
     kind = "global"
+    option_names = "score", "input_feeding", "local", "window"
 
     def __init__(
         self,
@@ -1191,16 +1096,6 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         both = memory_size + num_hiddens  # context and state
         plain = dict(use_bias=False, kernel_init=glorot, rngs=rngs)
         self.W_c = nnx.Linear(both, num_hiddens, **plain)
-
-    @property
-    def options(self):
-        """Return what the constructor took beyond the sizes."""
-        return dict(
-            score=self.score,
-            input_feeding=self.input_feeding,
-            local=self.local,
-            window=self.window,
-        )
 
     def own_weights(self):
         return super().own_weights() | {"attentional.w": self.W_c.kernel}
@@ -1240,16 +1135,9 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         outputs = self.embedding(X)  # (batch, steps, embed_size)
         carry = hidden, h_tilde, step
         if not self.input_feeding:  # no step waits for attention
-            states = []
-            for i, cell in enumerate(self.cells):
-                outputs = self.dropout(outputs) if i else outputs
-                outputs, h = cell.read(outputs, hidden[i])
-                states.append(h)
+            outputs, hidden = self.read(outputs, hidden)
             outputs, weights = self.look_back(outputs, source, step)
-            carry = jnp.stack(states), outputs[:, -1], step + X.shape[1]
-        elif X.shape[1] == 1:  # no loop to compile
-            carry, result = self.step(carry, outputs[:, 0], source)
-            outputs, weights = (array[:, None] for array in result)
+            carry = hidden, outputs[:, -1], step + X.shape[1]
         else:
             carry, (outputs, weights) = run_steps(self, carry, outputs, source)
         hidden, h_tilde, step = carry

@@ -19,40 +19,19 @@ from d2l_ext import common, devices
 from d2l_ext import weights as exchange
 from d2l_ext.common import *
 
+# fmt: off
 __all__ = [
-    *common.__all__,
-    "device",
-    "from_numpy",
-    "to_numpy",
-    "sequence_mask",
-    "masked_softmax",
-    "Attention",
-    "DotProductAttention",
-    "drawn",
-    "AdditiveAttention",
-    "BilinearAttention",
-    "GRUCell",
-    "Seq2SeqEncoder",
-    "Decoder",
-    "Seq2SeqDecoder",
-    "tensors",
-    "Seq2Seq",
-    "masked_loss",
-    "AttentionDecoder",
-    "blocks",
-    "compiled_attend",
-    "Seq2SeqAttentionDecoder",
-    "named_weights",
-    "oriented",
-    "new_model",
-    "load_model",
-    "GlobalAttention",
-    "LocalAttention",
-    "Seq2SeqGlobalDecoder",
+    *common.__all__, "device", "from_numpy", "to_numpy", "sequence_mask", "masked_softmax",
+    "Attention", "DotProductAttention", "drawn", "AdditiveAttention", "BilinearAttention",
+    "GRUCell", "Seq2SeqEncoder", "Decoder", "Seq2SeqDecoder", "tensors", "Seq2Seq",
+    "masked_loss", "AttentionDecoder", "blocks", "compiled_attend", "Seq2SeqAttentionDecoder",
+    "named_weights", "oriented", "new_model", "load_model", "GlobalAttention",
+    "LocalAttention", "Seq2SeqGlobalDecoder",
 ]
+# fmt: on
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 9fbe6826cae4
+# From notebooks/02_masked_softmax.md, section "Why batches are padded"
 def device():
     """Say where arrays and models go: to the first GPU, or else the CPU.
 
@@ -69,7 +48,6 @@ def device():
     return npx.gpu() if gpu else npx.cpu()
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 1669c1c73214
 def from_numpy(x):
     """Make an MXNet array on `device()` from a NumPy one, of the same type."""
     return np.array(x, dtype=x.dtype, ctx=device())
@@ -80,7 +58,7 @@ def to_numpy(x):
     return x.asnumpy()
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell 154531b70b6e
+# From notebooks/02_masked_softmax.md, section "Masking a sequence"
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -114,7 +92,7 @@ def sequence_mask(X, valid_lens, value=0):
     return F.npx.sequence_mask(X, lens, use_sequence_length=True, value=value, axis=1)
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 2aee8248e014
+# From notebooks/02_masked_softmax.md, section "From scores to weights"
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -164,7 +142,7 @@ def masked_softmax(X, valid_lens):
     return F.npx.softmax(X, axis=-1, length=lens.astype("int32"), use_length=True)
 
 
-# From notebooks/03_scoring_functions.md, section "What all attentions share", cell c18f40804534
+# From notebooks/03_scoring_functions.md, section "What all attentions share"
 class Attention(nn.HybridBlock):
     """Weights from scores, then the average of the values by these weights.
 
@@ -242,7 +220,7 @@ class Attention(nn.HybridBlock):
         return {n.lower(): own[n].weight for n in names if own[n] is not None}
 
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell d4f5ff2b8b94
+# From notebooks/03_scoring_functions.md, section "Dot product"
 class DotProductAttention(Attention):
     """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -272,7 +250,7 @@ class DotProductAttention(Attention):
         return scores / F.np.sqrt(d) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell a521eec7848c
+# From notebooks/03_scoring_functions.md, section "Additive"
 def drawn(layer):
     """Draw a layer's weights on `device()`: matrices Glorot uniform, biases 0.
 
@@ -286,15 +264,13 @@ def drawn(layer):
     return layer
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell 992f28ccd879
 class AdditiveAttention(Attention):
     """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
     Queries and keys may differ in size (Bahdanau et al. 2015, section A.1.2).
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key.
+        query_size, key_size: sizes of a query and of a key.
         num_hiddens: number of hidden units of the perceptron.
         dropout: probability with which training drops a weight.
     """
@@ -329,15 +305,14 @@ class AdditiveAttention(Attention):
         return F.np.swapaxes(scores, 1, 2)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 04dc4d89b0ec
+# From notebooks/03_scoring_functions.md, section "Bilinear"
 class BilinearAttention(Attention):
     """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
     Queries and keys may differ in size.
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key.
+        query_size, key_size: sizes of a query and of a key.
         dropout: probability with which training drops a weight.
     """
 
@@ -352,7 +327,7 @@ class BilinearAttention(Attention):
         return F.npx.batch_dot(self.W(queries), projected_keys, transpose_b=True)
 
 
-# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell bec0b7d34684
+# From notebooks/04_seq2seq.md, section "The gated recurrent unit"
 class GRUCell(nn.HybridBlock):
     """One step of a gated recurrent unit, in the form that cuDNN computes.
 
@@ -391,7 +366,7 @@ class GRUCell(nn.HybridBlock):
         return (1 - z) * n + z * h
 
 
-# From notebooks/04_seq2seq.md, section "The encoder", cell 16ed59621310
+# From notebooks/04_seq2seq.md, section "The encoder"
 class Seq2SeqEncoder(nn.Block):
     """Embedding and GRU layers that read the source sentence.
 
@@ -463,8 +438,8 @@ class Seq2SeqEncoder(nn.Block):
         return sequence_mask(outputs, valid_lens), np.stack(state)
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell ea1af09c6159
-class Decoder(nn.Block):
+# From notebooks/04_seq2seq.md, section "The decoder"
+class Decoder(DecoderInterface, nn.Block):
     """What all decoders share: an embedding, GRU layers, and logits.
 
     Args:
@@ -473,8 +448,6 @@ class Decoder(nn.Block):
         memory_size: width of the encoder's outputs that it was built for;
             None if it does not read them.
     """
-
-    kind, options = "plain", {}  # for a file, see chapter 06
 
     def __init__(self, sizes, input_size, memory_size=None):
         super().__init__()
@@ -488,23 +461,6 @@ class Decoder(nn.Block):
         self.dropout = nn.Dropout(dropout)
         dense = nn.Dense(vocab_size, in_units=num_hiddens, flatten=False)
         self.dense = drawn(dense)
-
-    def init_state(self, enc_outputs, enc_valid_lens):
-        """Return the first `DecoderState`.
-
-        Args:
-            enc_outputs: what the encoder returned.
-            enc_valid_lens: (batch,) integers, the source's lengths.
-        """
-        raise NotImplementedError
-
-    def advance(self, x, hidden):
-        """Return the GRU layers' next states, a list, from an input x."""
-        states = []
-        for i, cell in enumerate(self.cells):
-            x = cell(self.dropout(x) if i else x, hidden[i])
-            states.append(x)
-        return states
 
     def forward(self, X, state):
         """Decode steps that follow each other.
@@ -520,7 +476,6 @@ class Decoder(nn.Block):
         raise NotImplementedError
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 67113ec51ef9
 class Seq2SeqDecoder(Decoder):
     """GRU decoder that sees the source through a single vector.
 
@@ -554,15 +509,13 @@ class Seq2SeqDecoder(Decoder):
         return logits, state._replace(hidden=np.stack(hidden)), None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 381393c5f9ab
 def tensors(model, *arrays):
     """Return NumPy arrays as arrays on the device of the model's weights."""
     device = model.decoder.embedding.weight.list_ctx()[0]
     return [np.array(a, dtype=a.dtype, ctx=device) for a in arrays]
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 1bbedf74281b
-class Seq2Seq(nn.Block):
+class Seq2Seq(Seq2SeqInterface, nn.Block):
     """An encoder and a decoder that are trained together.
 
     Args:
@@ -602,8 +555,87 @@ class Seq2Seq(nn.Block):
         logits, _, attention_weights = self.decoder(tgt_in, state)
         return logits, attention_weights
 
+    # From notebooks/04_seq2seq.md, section "Training"
+    def batch_loss(self, batch):
+        """Return the loss of a batch (five arrays), a scalar."""
+        src, src_len, tgt_in, tgt_out, tgt_len = batch
+        logits, _ = self(src, src_len, tgt_in)
+        return masked_loss(logits, tgt_out, tgt_len)
 
-# From notebooks/04_seq2seq.md, section "A loss that counts real tokens", cell 99a8758304d9
+    def training_step(self, batch, optimizer, grad_clip):
+        """Learn from one batch.
+
+        Args:
+            batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
+            optimizer: what `make_steps` made.
+            grad_clip: largest global norm of the gradient.
+
+        Returns the loss of the batch before the step, a scalar.
+        """
+        with autograd.record():  # dropout is on in here only
+            loss = self.batch_loss(batch)
+        loss.backward()
+        # clip_global_norm takes MXNet's older arrays: the same memory
+        weights = self.collect_params().values()
+        gradients = [weight.grad().as_nd_ndarray() for weight in weights]
+        gluon.utils.clip_global_norm(  # checking would wait for the result
+            gradients, grad_clip, check_isfinite=False
+        )
+        # Without attention one direction of the encoder may have no gradient
+        optimizer.step(1, ignore_stale_grad=True)
+        return loss
+
+    def make_steps(self, lr, grad_clip, num_steps, seed):
+        mx.random.seed(seed)
+        adam = mx.optimizer.Adam()
+        trainer = gluon.Trainer(self.collect_params(), adam)
+
+        def train_step(batch):
+            step = adam.num_update  # 0 at the first
+            trainer.set_learning_rate(lr * max(0, 1 - step / num_steps))
+            # MXNet adds epsilon before it corrects the bias, the paper after it
+            adam.epsilon = 1e-8 * (1 - adam.beta2 ** (step + 1)) ** 0.5
+            return self.training_step(tensors(self, *batch), trainer, grad_clip)
+
+        def evaluate(batch):
+            return self.batch_loss(tensors(self, *batch))
+
+        return train_step, evaluate
+
+    # From notebooks/04_seq2seq.md, section "Fed the truth, or its own words"
+    def start_decoding(self, src, src_valid_len):
+        src, src_valid_len = tensors(self, src, src_valid_len)
+        with autograd.pause():  # even inside of record()
+            enc_outputs = self.encoder(src, src_valid_len)
+            return self.decoder.init_state(enc_outputs, src_valid_len)
+
+    def decode(self, tokens, state, rows=None):
+        if rows is not None:
+            (rows,) = tensors(self, rows.astype("int32"))
+            hidden, context = state
+            if isinstance(context, tuple):  # with attention: several arrays
+                context = tuple(np.take(array, rows, axis=0) for array in context)
+            else:
+                context = np.take(context, rows, axis=0)
+            state = DecoderState(np.take(hidden, rows, axis=1), context)
+        with autograd.pause():  # even inside of record()
+            logits, state, weights = self.decoder(*tensors(self, tokens), state)
+        weights = None if weights is None else to_numpy(weights)
+        return to_numpy(logits), weights, state
+
+    # From notebooks/06_training_vs_prediction.md, section "A model in a file"
+    def export_weights(self):
+        return {
+            name: numpy.ascontiguousarray(oriented(name, w.data().asnumpy()))
+            for name, w in named_weights(self).items()
+        }
+
+    def import_weights(self, weights):
+        for name, weight in named_weights(self).items():
+            weight.set_data(from_numpy(oriented(name, weights[name])))
+
+
+# From notebooks/04_seq2seq.md, section "A loss that counts real tokens"
 def masked_loss(logits, labels, valid_lens):
     """Cross-entropy summed over the real tokens, divided by their number.
 
@@ -619,126 +651,11 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 3946a65c9947
-@add_to_class(Seq2Seq)
-def batch_loss(self, batch):
-    """Return the loss of a batch (five arrays), a scalar."""
-    src, src_len, tgt_in, tgt_out, tgt_len = batch
-    logits, _ = self(src, src_len, tgt_in)
-    return masked_loss(logits, tgt_out, tgt_len)
-
-
-@add_to_class(Seq2Seq)
-def training_step(self, batch, optimizer, grad_clip):
-    """Learn from one batch.
-
-    Args:
-        batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
-        optimizer: what `make_steps` made.
-        grad_clip: largest global norm of the gradient.
-
-    Returns:
-        The loss of the batch before the step, a scalar.
-    """
-    with autograd.record():  # dropout is on in here only
-        loss = self.batch_loss(batch)
-    loss.backward()
-    # clip_global_norm takes MXNet's older arrays: the same memory
-    weights = self.collect_params().values()
-    gradients = [weight.grad().as_nd_ndarray() for weight in weights]
-    gluon.utils.clip_global_norm(  # checking would wait for the result
-        gradients, grad_clip, check_isfinite=False
-    )
-    # Without attention one direction of the encoder may have no gradient
-    optimizer.step(1, ignore_stale_grad=True)
-    return loss
-
-
-# From notebooks/04_seq2seq.md, section "Training", cell 5554ff74adc0
-@add_to_class(Seq2Seq)
-def make_steps(self, lr, grad_clip, num_steps, seed):
-    """Make the functions that learn from a batch and that only look at it.
-
-    Args:
-        lr: learning rate of Adam at the first step.
-        grad_clip: largest global norm of the gradient.
-        num_steps: steps in which the learning rate falls linearly to 0.
-        seed: fixes the dropout.
-
-    Returns:
-        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
-        and return its loss, a scalar; the first also updates the weights.
-    """
-    mx.random.seed(seed)
-    adam = mx.optimizer.Adam()
-    trainer = gluon.Trainer(self.collect_params(), adam)
-
-    def train_step(batch):
-        step = adam.num_update  # 0 at the first
-        trainer.set_learning_rate(lr * max(0, 1 - step / num_steps))
-        # MXNet adds epsilon before it corrects the bias, the paper after it
-        adam.epsilon = 1e-8 * (1 - adam.beta2 ** (step + 1)) ** 0.5
-        return self.training_step(tensors(self, *batch), trainer, grad_clip)
-
-    def evaluate(batch):
-        return self.batch_loss(tensors(self, *batch))
-
-    return train_step, evaluate
-
-
-# From notebooks/04_seq2seq.md, section "Fed the truth, or its own words", cell ee188959016b
-@add_to_class(Seq2Seq)
-def start_decoding(self, src, src_valid_len):
-    """Encode a batch and return the decoder's first state.
-
-    Args:
-        src: NumPy int32 (batch, source steps).
-        src_valid_len: NumPy int32 (batch,).
-
-    Returns:
-        `DecoderState` of one row for each sentence.
-    """
-    src, src_valid_len = tensors(self, src, src_valid_len)
-    with autograd.pause():  # even inside of record()
-        enc_outputs = self.encoder(src, src_valid_len)
-        return self.decoder.init_state(enc_outputs, src_valid_len)
-
-
-@add_to_class(Seq2Seq)
-def decode(self, tokens, state, rows=None):
-    """Feed tokens to the decoder. Neither dropout nor gradients.
-
-    Args:
-        tokens: NumPy int32 (rows, steps).
-        state: `DecoderState`.
-        rows: NumPy integers (rows,): which row of the state each row of tokens
-            goes on from; None for all of them in order.
-
-    Returns:
-        NumPy float32 logits (rows, steps, vocabulary) and attention weights
-        (rows, steps, source steps), or None without attention, and the next
-        state.
-    """
-    if rows is not None:
-        (rows,) = tensors(self, rows.astype("int32"))
-        hidden, context = state
-        if isinstance(context, tuple):  # with attention: several arrays
-            context = tuple(np.take(array, rows, axis=0) for array in context)
-        else:
-            context = np.take(context, rows, axis=0)
-        state = DecoderState(np.take(hidden, rows, axis=1), context)
-    with autograd.pause():  # even inside of record()
-        logits, state, weights = self.decoder(*tensors(self, tokens), state)
-    weights = None if weights is None else to_numpy(weights)
-    return to_numpy(logits), weights, state
-
-
-# From notebooks/05_bahdanau_decoder.md, section "The interface", cell 8b1f5c2e647e
+# From notebooks/05_bahdanau_decoder.md, section "The interface"
 class AttentionDecoder(Decoder):
     """A decoder that looks back at the source: the base class.
 
-    It has an `attention`, the name of its `kind` in a file, and `options`, a
-    dict of what its constructor took beyond the sizes.
+    A subclass has an `attention`, and a `kind` of its own.
     """
 
     def own_weights(self):
@@ -751,7 +668,7 @@ class AttentionDecoder(Decoder):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 62950ab11790
+# From notebooks/05_bahdanau_decoder.md, section "The class"
 blocks = weakref.WeakKeyDictionary()
 
 
@@ -779,7 +696,6 @@ def compiled_attend(attention, with_step=False):
     return blocks[attention]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell d103c3cc869d
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -822,7 +738,7 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         return logits, state, np.concatenate(weights, axis=1)
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell f4c4b2e2e878
+# From notebooks/06_training_vs_prediction.md, section "A model in a file"
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -832,28 +748,21 @@ def named_weights(model):
         "decoder.dense.w": decoder.dense.weight,
         "decoder.dense.b": decoder.dense.bias,
     }
-
-    def add(name, w_x, w_h, b_x, b_h):
-        named.update(
-            {f"{name}.w_x": w_x, f"{name}.w_h": w_h, f"{name}.b_x": b_x, f"{name}.b_h": b_h}
-        )
-
-    for part, layers in (("", encoder.rnn), (".backward", encoder.backward_rnn)):
-        for i, layer in enumerate(layers):
-            add(
-                f"encoder.gru.{i}{part}",
-                layer.l0_i2h_weight,
-                layer.l0_h2h_weight,
-                layer.l0_i2h_bias,
-                layer.l0_h2h_bias,
-            )
+    directions = ("", encoder.rnn), (".backward", encoder.backward_rnn)
+    for direction, layers in directions:
+        for i, gru in enumerate(layers):
+            prefix = f"encoder.gru.{i}{direction}"
+            for part, name in ("x", "l0_i2h"), ("h", "l0_h2h"):
+                named[f"{prefix}.w_{part}"] = getattr(gru, f"{name}_weight")
+                named[f"{prefix}.b_{part}"] = getattr(gru, f"{name}_bias")
     for i, layer in enumerate(encoder.W_s):
         named[f"encoder.init.{i}.w"] = layer.weight
     for i, cell in enumerate(decoder.cells):
-        add(f"decoder.gru.{i}", cell.W_x.weight, cell.W_h.weight, cell.W_x.bias, cell.W_h.bias)
-    if isinstance(decoder, AttentionDecoder):
-        for name, weight in decoder.own_weights().items():
-            named[f"decoder.{name}"] = weight
+        for part, layer in ("x", cell.W_x), ("h", cell.W_h):
+            named[f"decoder.gru.{i}.w_{part}"] = layer.weight
+            named[f"decoder.gru.{i}.b_{part}"] = layer.bias
+    for name, weight in decoder.own_weights().items():
+        named[f"decoder.{name}"] = weight
     return named
 
 
@@ -862,23 +771,6 @@ def oriented(name, array):
     return array.T if array.ndim == 2 and "embedding" not in name else array
 
 
-@add_to_class(Seq2Seq)
-def export_weights(self):
-    """Return the weights as `get_weights` does."""
-    return {
-        name: numpy.ascontiguousarray(oriented(name, w.data().asnumpy()))
-        for name, w in named_weights(self).items()
-    }
-
-
-@add_to_class(Seq2Seq)
-def import_weights(self, weights):
-    """Take the weights that `export_weights` of any framework gave."""
-    for name, weight in named_weights(self).items():
-        weight.set_data(from_numpy(oriented(name, weights[name])))
-
-
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell eaf2b0020765
 def new_model(config):
     """Build an untrained model.
 
@@ -928,7 +820,7 @@ def load_model(path):
     return model
 
 
-# From notebooks/07_global_attention.md, section "Global attention", cell 79dd0c577008
+# From notebooks/07_global_attention.md, section "Global attention"
 class GlobalAttention(Attention):
     """Attention to all source states, by a score that one chooses.
 
@@ -974,13 +866,12 @@ class GlobalAttention(Attention):
         return super().own_weights() | self.scorer.own_weights()
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell c5f695c34efa
+# From notebooks/07_global_attention.md, section "Local attention"
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key; for the score "dot" that of a query.
+        query_size, key_size, score, dropout: those of `GlobalAttention`.
         num_hiddens: number of hidden units of the predicted center, and of
             the score "concat".
         alignment: where the center p of a query q is. "monotonic": at the
@@ -989,8 +880,6 @@ class LocalAttention(GlobalAttention):
             fall off from there as a Gaussian of standard deviation
             window / 2, so that a row sums to less than 1.
         window: number of states on each side of the center, 1 or more.
-        score: "dot", "general" or "concat", as for `GlobalAttention`.
-        dropout: probability with which training drops a weight.
 
     States outside the window, or behind the valid lengths, get weight 0; if
     the window holds no state, all weights and the output are 0.
@@ -1043,70 +932,79 @@ class LocalAttention(GlobalAttention):
         steps = F.npx.arange_like(queries, axis=1)  # (queries,)
         return first_step + F.np.expand_dims(zeros, 1) + steps
 
-    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
-        """Attend to windows of keys that have been projected already.
+    def find_windows(self, queries, values, valid_lens, first_step):
+        """Find the window of each query.
 
-        As `Attention.attend`, with `first_step`, the number of the first
-        query's step: an integer, or (batch,) integers.
+        Args: those of `attend`.
+
+        Returns:
+            The centers (batch, queries); the positions (batch, queries,
+            2 * window + 1) of the states in each window; and how many of them,
+            counted from the first, are there and valid (batch, queries).
         """
         F = mx.sym if isinstance(queries, mx.sym.Symbol) else mx.nd
-        ctx = None if F is mx.sym else queries.ctx
-        if F is mx.nd and 0 in (*queries.shape[:2], values.shape[1]):
-            # MXNet's operators want a number or more: nothing to look at
-            return super().attend(queries, projected_keys, values, valid_lens)
-        D = self.window
+        ctx, D = None if F is mx.sym else queries.ctx, self.window
         # A Symbol does not know its shape, so the graph counts the keys
-        ones = F.np.ones_like(F.npx.arange_like(values, axis=1))  # (keys,)
+        num_keys = F.np.ones_like(F.npx.arange_like(values, axis=1)).sum()
         if valid_lens is None:
-            batch = F.np.ones_like(F.npx.arange_like(values, axis=0))
-            lens = batch * ones.sum()
+            lens = F.np.ones_like(F.npx.arange_like(values, axis=0)) * num_keys
         elif F is mx.sym:
             lens = valid_lens.astype("float32")
         else:
             lens = np.array(valid_lens, dtype="float32", ctx=ctx)
         # as float32 until they are small: int32 holds no 2^31
-        lens = F.np.clip(F.np.minimum(lens, ones.sum()), 0, None)
-        lens, num_keys = lens.astype("int32"), ones.sum().astype("int32")
+        lens = F.np.clip(F.np.minimum(lens, num_keys), 0, None).astype("int32")
         lens = F.npx.reshape(lens, (-2, -1))  # (batch, 1 or queries)
         p = self.centers(queries, lens, first_step)  # (batch, queries)
-        # The window, without what lies before the first state: its first
-        # state, and how many there are up to p + D or the sentence's end
         first = F.np.clip(F.np.ceil(p - D), 0, None).astype("int32")
         last = F.np.floor(p + D).astype("int32")
         count = F.np.minimum(last + 1, lens) - first
-        first = F.np.expand_dims(first, 2)
-        positions = first + F.np.arange(2 * D + 1, dtype="int32", ctx=ctx)
-        # (batch, queries, 2D + 1)
-        at = F.np.minimum(positions, num_keys - 1)
+        steps = F.np.arange(2 * D + 1, dtype="int32", ctx=ctx)
+        return p, F.np.expand_dims(first, 2) + steps, count
 
-        def places_of(at):  # of x[i, at[i, ...]], as gather_nd wants it
+    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
+        """Attend to windows of keys that have been projected already.
+
+        As `Attention.attend`, with `first_step`, the number of the first query's
+        step: an integer, or (batch,) integers.
+        """
+        F = mx.sym if isinstance(queries, mx.sym.Symbol) else mx.nd
+        if F is mx.nd and 0 in (*queries.shape[:2], values.shape[1]):
+            # MXNet's operators want a number or more: nothing to look at
+            return Attention.attend(self, queries, projected_keys, values, valid_lens)
+        p, positions, count = self.find_windows(queries, values, valid_lens, first_step)
+        # Behind the last state: that state again, which counts as padding
+        places, D = F.npx.arange_like(values, axis=1), self.window  # (keys,)
+        num_keys = F.np.ones_like(places).sum().astype("int32")
+        at = F.np.minimum(positions, num_keys - 1)  # (batch, queries, 2D + 1)
+
+        def indices(at):  # of x[i, at[i, ...]], as gather_nd wants it
             rows = F.np.zeros_like(at).T + F.npx.arange_like(at, axis=0)
             return F.np.stack([rows.T, at])
 
         def each(x):  # each query by itself: (batch * queries, ...)
             return F.npx.reshape(x, (-5, -4))
 
-        window = places_of(at)
         scores = self.score(
-            F.np.expand_dims(each(queries), 1), each(F.npx.gather_nd(projected_keys, window))
+            F.np.expand_dims(each(queries), 1), each(F.npx.gather_nd(projected_keys, indices(at)))
         )  # (batch * queries, 1, 2D + 1)
         weights = masked_softmax(F.npx.reshape_like(scores, at), count)
         if self.alignment == "predictive":
             z = (positions - F.np.expand_dims(p, 2)) / (D / 2)
             weights = weights * F.np.exp(-F.np.square(z) / 2)
         dropped = F.np.expand_dims(each(self.dropout(weights)), 1)
-        output = F.npx.batch_dot(dropped, each(F.npx.gather_nd(values, window)))
+        window_values = each(F.npx.gather_nd(values, indices(at)))
         output = F.npx.reshape_like(  # (batch, queries, value size)
-            F.np.squeeze(output, 1), p, lhs_end=1, rhs_end=2
+            F.np.squeeze(F.npx.batch_dot(dropped, window_values), 1), p, lhs_end=1, rhs_end=2
         )
         # Each key finds its weight in the window, or a 0 on either side of it
-        at = F.np.clip(F.npx.arange_like(ones) - first, -1, 2 * D + 1) + 1
         padded = F.np.pad(weights, ((0, 0), (0, 0), (1, 1)))
-        everywhere = F.npx.gather_nd(each(padded), places_of(each(at)))
+        at = F.np.clip(places - positions[:, :, :1], -1, 2 * D + 1) + 1
+        everywhere = F.npx.gather_nd(each(padded), indices(each(at)))
         return output, F.npx.reshape_like(everywhere, at)
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell 39e26c512318
+# From notebooks/07_global_attention.md, section "The decoder"
 class Seq2SeqGlobalDecoder(AttentionDecoder):
     """The decoder of Luong et al. 2015, which attends behind the GRU.
 
@@ -1133,6 +1031,7 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
     """
 
     kind = "global"
+    option_names = "score", "input_feeding", "local", "window"
 
     def __init__(
         self,
@@ -1162,16 +1061,6 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         both = memory_size + num_hiddens  # context and state
         W_c = nn.Dense(num_hiddens, in_units=both, use_bias=False, flatten=False)
         self.W_c = drawn(W_c)
-
-    @property
-    def options(self):
-        """Return what the constructor took beyond the sizes."""
-        return dict(
-            score=self.score,
-            input_feeding=self.input_feeding,
-            local=self.local,
-            window=self.window,
-        )
 
     def own_weights(self):
         return super().own_weights() | {"attentional.w": self.W_c.weight}

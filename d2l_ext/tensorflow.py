@@ -18,36 +18,18 @@ from d2l_ext import common, devices
 from d2l_ext import weights as exchange
 from d2l_ext.common import *
 
+# fmt: off
 __all__ = [
-    *common.__all__,
-    "device",
-    "from_numpy",
-    "to_numpy",
-    "sequence_mask",
-    "masked_softmax",
-    "Attention",
-    "DotProductAttention",
-    "drawn",
-    "AdditiveAttention",
-    "BilinearAttention",
-    "GRUCell",
-    "Seq2SeqEncoder",
-    "Decoder",
-    "Seq2SeqDecoder",
-    "Seq2Seq",
-    "masked_loss",
-    "AttentionDecoder",
-    "Seq2SeqAttentionDecoder",
-    "named_weights",
-    "new_model",
-    "load_model",
-    "GlobalAttention",
-    "LocalAttention",
-    "Seq2SeqGlobalDecoder",
+    *common.__all__, "device", "from_numpy", "to_numpy", "sequence_mask", "masked_softmax",
+    "Attention", "DotProductAttention", "drawn", "AdditiveAttention", "BilinearAttention",
+    "GRUCell", "Seq2SeqEncoder", "Decoder", "Seq2SeqDecoder", "Seq2Seq", "masked_loss",
+    "AttentionDecoder", "Seq2SeqAttentionDecoder", "named_weights", "new_model", "load_model",
+    "GlobalAttention", "LocalAttention", "Seq2SeqGlobalDecoder",
 ]
+# fmt: on
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 23b12e6a7201
+# From notebooks/02_masked_softmax.md, section "Why batches are padded"
 def device():
     """Say where arrays and models go: to the first GPU, or else the CPU.
 
@@ -64,7 +46,6 @@ def device():
     return "GPU:0" if devices.use_gpu("TensorFlow", bool(gpus)) else "CPU:0"
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell a5c724427e9c
 def from_numpy(x):
     """Make a tensor on `device()` from a NumPy array, of the same type."""
     with tf.device(device()):
@@ -76,7 +57,7 @@ def to_numpy(x):
     return x.numpy()
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell 79da0788efdb
+# From notebooks/02_masked_softmax.md, section "Masking a sequence"
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -105,7 +86,7 @@ def sequence_mask(X, valid_lens, value=0):
     return tf.where(valid, X, tf.cast(value, X.dtype))
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell 81648bf93d5e
+# From notebooks/02_masked_softmax.md, section "From scores to weights"
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -147,7 +128,7 @@ def masked_softmax(X, valid_lens):
     return tf.where(valid, weights, tf.cast(0, X.dtype))
 
 
-# From notebooks/03_scoring_functions.md, section "What all attentions share", cell 093c1130e9fa
+# From notebooks/03_scoring_functions.md, section "What all attentions share"
 class Attention(keras.layers.Layer):
     """Weights from scores, then the average of the values by these weights.
 
@@ -215,7 +196,7 @@ class Attention(keras.layers.Layer):
         return {n.lower(): own[n].kernel for n in names if own[n] is not None}
 
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell 37fa6b691825
+# From notebooks/03_scoring_functions.md, section "Dot product"
 class DotProductAttention(Attention):
     """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -242,7 +223,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell 3129f4d4173c
+# From notebooks/03_scoring_functions.md, section "Additive"
 def drawn(layer, *input_size):
     """Draw a layer's weights on `device()`: Dense starts Glorot uniform.
 
@@ -258,15 +239,13 @@ def drawn(layer, *input_size):
     return layer
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell 45414716f843
 class AdditiveAttention(Attention):
     """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
     Queries and keys may differ in size (Bahdanau et al. 2015, section A.1.2).
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key.
+        query_size, key_size: sizes of a query and of a key.
         num_hiddens: number of hidden units of the perceptron.
         dropout: probability with which training drops a weight.
     """
@@ -291,15 +270,14 @@ class AdditiveAttention(Attention):
         return tf.squeeze(self.w_v(hiddens), -1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell d4e9f3605ce1
+# From notebooks/03_scoring_functions.md, section "Bilinear"
 class BilinearAttention(Attention):
     """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
     Queries and keys may differ in size.
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key.
+        query_size, key_size: sizes of a query and of a key.
         dropout: probability with which training drops a weight.
     """
 
@@ -314,7 +292,7 @@ class BilinearAttention(Attention):
         return tf.matmul(self.W(queries), projected_keys, transpose_b=True)
 
 
-# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell 3868ca6dfa02
+# From notebooks/04_seq2seq.md, section "The gated recurrent unit"
 class GRUCell(keras.layers.Layer):
     """One step of a gated recurrent unit, in the form that cuDNN computes.
 
@@ -350,7 +328,7 @@ class GRUCell(keras.layers.Layer):
         return (1 - z) * n + z * h
 
 
-# From notebooks/04_seq2seq.md, section "The encoder", cell 0d968061a944
+# From notebooks/04_seq2seq.md, section "The encoder"
 class Seq2SeqEncoder(keras.layers.Layer):
     """Embedding and GRU layers that read the source sentence.
 
@@ -425,8 +403,8 @@ class Seq2SeqEncoder(keras.layers.Layer):
         return sequence_mask(outputs, valid_lens), tf.stack(state)
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell d5f9aecd00ee
-class Decoder(keras.layers.Layer):
+# From notebooks/04_seq2seq.md, section "The decoder"
+class Decoder(DecoderInterface, keras.layers.Layer):
     """What all decoders share: an embedding, GRU layers, and logits.
 
     Args:
@@ -435,8 +413,6 @@ class Decoder(keras.layers.Layer):
         memory_size: width of the encoder's outputs that it was built for;
             None if it does not read them.
     """
-
-    kind, options = "plain", {}  # for a file, see chapter 06
 
     def __init__(self, sizes, input_size, memory_size=None):
         super().__init__()
@@ -452,23 +428,6 @@ class Decoder(keras.layers.Layer):
         self.dense = drawn(keras.layers.Dense(vocab_size), num_hiddens)
         self.built = True  # all weights are there
 
-    def init_state(self, enc_outputs, enc_valid_lens):
-        """Return the first `DecoderState`.
-
-        Args:
-            enc_outputs: what the encoder returned.
-            enc_valid_lens: (batch,) integers, the source's lengths.
-        """
-        raise NotImplementedError
-
-    def advance(self, x, hidden):
-        """Return the GRU layers' next states, a list, from an input x."""
-        states = []
-        for i, cell in enumerate(self.cells):
-            x = cell(self.dropout(x) if i else x, hidden[i])
-            states.append(x)
-        return states
-
     def call(self, X, state):
         """Decode steps that follow each other.
 
@@ -483,7 +442,6 @@ class Decoder(keras.layers.Layer):
         raise NotImplementedError
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 88da2557ac3d
 class Seq2SeqDecoder(Decoder):
     """GRU decoder that sees the source through a single vector.
 
@@ -519,8 +477,7 @@ class Seq2SeqDecoder(Decoder):
         return self.dense(outputs), state, None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 240c4b04bd00
-class Seq2Seq(keras.Model):
+class Seq2Seq(Seq2SeqInterface, keras.Model):
     """An encoder and a decoder that are trained together.
 
     Args:
@@ -561,8 +518,104 @@ class Seq2Seq(keras.Model):
         logits, _, attention_weights = self.decoder(tgt_in, state)
         return logits, attention_weights
 
+    # From notebooks/04_seq2seq.md, section "Training"
+    def batch_loss(self, batch, training=False):
+        """Return the loss of a batch (five arrays), a scalar."""
+        src, src_len, tgt_in, tgt_out, tgt_len = batch
+        logits, _ = self(src, src_len, tgt_in, training=training)
+        return masked_loss(logits, tgt_out, tgt_len)
 
-# From notebooks/04_seq2seq.md, section "A loss that counts real tokens", cell 375e19b74bda
+    def training_step(self, batch, optimizer, grad_clip):
+        """Learn from one batch.
+
+        Args:
+            batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
+            optimizer: what `make_steps` made.
+            grad_clip: largest global norm of the gradient.
+
+        Returns the loss of the batch before the step, a scalar.
+        """
+        variables = [variable.value for variable in self.trainable_variables]
+        with tf.GradientTape() as tape:
+            loss = self.batch_loss(batch, training=True)  # dropout on
+        gradients = tape.gradient(
+            loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        # Sparse gradients of embeddings list a repeated token repeatedly: only
+        # the dense form has the right norm
+        gradients = [tf.convert_to_tensor(g) for g in gradients]
+        gradients, _ = tf.clip_by_global_norm(gradients, grad_clip)
+        optimizer.apply(gradients)
+        return loss
+
+    def make_steps(self, lr, grad_clip, num_steps, seed):
+        # What is not trained are the dropouts' random generators
+        for i, generator in enumerate(self.non_trainable_variables):
+            generator.assign((seed, i))
+        schedule = keras.optimizers.schedules.PolynomialDecay(lr, num_steps, end_learning_rate=0)
+        optimizer = keras.optimizers.Adam(schedule, epsilon=tf.Variable(0.0))
+        optimizer.build([v.value for v in self.trainable_variables])
+
+        def train_step(*batch):
+            # Keras adds epsilon before it corrects the bias, the paper after it
+            step = tf.cast(optimizer.iterations + 1, tf.float32)
+            optimizer.epsilon.assign(1e-8 * tf.sqrt(1 - optimizer.beta_2**step))
+            return self.training_step(batch, optimizer, grad_clip)
+
+        def evaluate(*batch):
+            return self.batch_loss(batch)
+
+        def compiled(function):
+            ids = tf.TensorSpec((None, None), tf.int32)  # (batch, steps)
+            lens = tf.TensorSpec((None,), tf.int32)  # (batch,)
+            # Traced once, now, for batches of every size
+            graph = tf.function(function, autograph=False).get_concrete_function(
+                ids, lens, ids, ids, lens
+            )
+            return lambda batch: graph(*map(tf.constant, batch))
+
+        return compiled(train_step), compiled(evaluate)
+
+    # From notebooks/04_seq2seq.md, section "Fed the truth, or its own words"
+    @tf.function(
+        input_signature=(
+            tf.TensorSpec((None, None), tf.int32),  # (batch, steps)
+            tf.TensorSpec((None,), tf.int32),  # (batch,)
+        ),
+        autograph=False,
+    )
+    def first_state(self, src, src_valid_len):
+        """Run the encoder as a graph."""
+        enc_outputs = self.encoder(src, src_valid_len)
+        return self.decoder.init_state(enc_outputs, src_valid_len)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def next_state(self, X, state):
+        """Run the decoder as a graph."""
+        return self.decoder(X, state)
+
+    def start_decoding(self, src, src_valid_len):
+        return self.first_state(src, src_valid_len)
+
+    def decode(self, tokens, state, rows=None):
+        if rows is not None:
+            hidden, context = state
+            context = tf.nest.map_structure(lambda c: tf.gather(c, rows), context)
+            state = DecoderState(tf.gather(hidden, rows, axis=1), context)
+        logits, state, weights = self.next_state(tokens, state)
+        weights = None if weights is None else to_numpy(weights)
+        return to_numpy(logits), weights, state
+
+    # From notebooks/06_training_vs_prediction.md, section "A model in a file"
+    def export_weights(self):
+        return {name: to_numpy(weight) for name, weight in named_weights(self).items()}
+
+    def import_weights(self, weights):
+        for name, weight in named_weights(self).items():
+            weight.assign(weights[name])
+
+
+# From notebooks/04_seq2seq.md, section "A loss that counts real tokens"
 def masked_loss(logits, labels, valid_lens):
     """Cross-entropy summed over the real tokens, divided by their number.
 
@@ -579,148 +632,11 @@ def masked_loss(logits, labels, valid_lens):
     return tf.reduce_sum(sequence_mask(losses, valid_lens)) / num_tokens
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 6420c5df096d
-@add_to_class(Seq2Seq)
-def batch_loss(self, batch, training=False):
-    """Return the loss of a batch (five arrays), a scalar."""
-    src, src_len, tgt_in, tgt_out, tgt_len = batch
-    logits, _ = self(src, src_len, tgt_in, training=training)
-    return masked_loss(logits, tgt_out, tgt_len)
-
-
-@add_to_class(Seq2Seq)
-def training_step(self, batch, optimizer, grad_clip):
-    """Learn from one batch.
-
-    Args:
-        batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
-        optimizer: what `make_steps` made.
-        grad_clip: largest global norm of the gradient.
-
-    Returns:
-        The loss of the batch before the step, a scalar.
-    """
-    variables = [variable.value for variable in self.trainable_variables]
-    with tf.GradientTape() as tape:
-        loss = self.batch_loss(batch, training=True)  # dropout on
-    gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    # Sparse gradients of embeddings list a repeated token repeatedly: only
-    # the dense form has the right norm
-    gradients = [tf.convert_to_tensor(g) for g in gradients]
-    gradients, _ = tf.clip_by_global_norm(gradients, grad_clip)
-    optimizer.apply(gradients)
-    return loss
-
-
-# From notebooks/04_seq2seq.md, section "Training", cell 4c30375c0137
-@add_to_class(Seq2Seq)
-def make_steps(self, lr, grad_clip, num_steps, seed):
-    """Make the functions that learn from a batch and that only look at it.
-
-    Args:
-        lr: learning rate of Adam at the first step.
-        grad_clip: largest global norm of the gradient.
-        num_steps: steps in which the learning rate falls linearly to 0.
-        seed: fixes the dropout.
-
-    Returns:
-        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
-        and return its loss, a scalar; the first also updates the weights.
-    """
-    # What is not trained are the dropouts' random generators
-    for i, generator in enumerate(self.non_trainable_variables):
-        generator.assign((seed, i))
-    schedule = keras.optimizers.schedules.PolynomialDecay(lr, num_steps, end_learning_rate=0)
-    optimizer = keras.optimizers.Adam(schedule, epsilon=tf.Variable(0.0))
-    optimizer.build([v.value for v in self.trainable_variables])
-
-    def train_step(*batch):
-        # Keras adds epsilon before it corrects the bias, the paper after it
-        step = tf.cast(optimizer.iterations + 1, tf.float32)
-        optimizer.epsilon.assign(1e-8 * tf.sqrt(1 - optimizer.beta_2**step))
-        return self.training_step(batch, optimizer, grad_clip)
-
-    def evaluate(*batch):
-        return self.batch_loss(batch)
-
-    def compiled(function):
-        ids = tf.TensorSpec((None, None), tf.int32)  # (batch, steps)
-        lens = tf.TensorSpec((None,), tf.int32)  # (batch,)
-        # Traced once, now, for batches of every size
-        graph = tf.function(function, autograph=False).get_concrete_function(
-            ids, lens, ids, ids, lens
-        )
-        return lambda batch: graph(*map(tf.constant, batch))
-
-    return compiled(train_step), compiled(evaluate)
-
-
-# From notebooks/04_seq2seq.md, section "Fed the truth, or its own words", cell b21b705fe9e9
-@add_to_class(Seq2Seq)
-@tf.function(
-    input_signature=(
-        tf.TensorSpec((None, None), tf.int32),  # (batch, steps)
-        tf.TensorSpec((None,), tf.int32),  # (batch,)
-    ),
-    autograph=False,
-)
-def first_state(self, src, src_valid_len):
-    """Run the encoder as a graph."""
-    enc_outputs = self.encoder(src, src_valid_len)
-    return self.decoder.init_state(enc_outputs, src_valid_len)
-
-
-@add_to_class(Seq2Seq)
-@tf.function(reduce_retracing=True, autograph=False)
-def next_state(self, X, state):
-    """Run the decoder as a graph."""
-    return self.decoder(X, state)
-
-
-@add_to_class(Seq2Seq)
-def start_decoding(self, src, src_valid_len):
-    """Encode a batch and return the decoder's first state.
-
-    Args:
-        src: NumPy int32 (batch, source steps).
-        src_valid_len: NumPy int32 (batch,).
-
-    Returns:
-        `DecoderState` of one row for each sentence.
-    """
-    return self.first_state(src, src_valid_len)
-
-
-@add_to_class(Seq2Seq)
-def decode(self, tokens, state, rows=None):
-    """Feed tokens to the decoder. Neither dropout nor gradients.
-
-    Args:
-        tokens: NumPy int32 (rows, steps).
-        state: `DecoderState`.
-        rows: NumPy integers (rows,): which row of the state each row of tokens
-            goes on from; None for all of them in order.
-
-    Returns:
-        NumPy float32 logits (rows, steps, vocabulary) and attention weights
-        (rows, steps, source steps), or None without attention, and the next
-        state.
-    """
-    if rows is not None:
-        hidden, context = state
-        context = tf.nest.map_structure(lambda c: tf.gather(c, rows), context)
-        state = DecoderState(tf.gather(hidden, rows, axis=1), context)
-    logits, state, weights = self.next_state(tokens, state)
-    weights = None if weights is None else to_numpy(weights)
-    return to_numpy(logits), weights, state
-
-
-# From notebooks/05_bahdanau_decoder.md, section "The interface", cell 5d30003682c4
+# From notebooks/05_bahdanau_decoder.md, section "The interface"
 class AttentionDecoder(Decoder):
     """A decoder that looks back at the source: the base class.
 
-    It has an `attention`, the name of its `kind` in a file, and `options`, a
-    dict of what its constructor took beyond the sizes.
+    A subclass has an `attention`, and a `kind` of its own.
     """
 
     def own_weights(self):
@@ -733,7 +649,7 @@ class AttentionDecoder(Decoder):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 5f5c233f8a28
+# From notebooks/05_bahdanau_decoder.md, section "The class"
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -778,7 +694,7 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         return self.dense(outputs), state, tf.transpose(weights, (1, 0, 2))
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 8ee830d1f642
+# From notebooks/06_training_vs_prediction.md, section "A model in a file"
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -788,35 +704,21 @@ def named_weights(model):
         "decoder.dense.w": decoder.dense.kernel,
         "decoder.dense.b": decoder.dense.bias,
     }
-    rnns = {"encoder.gru.{}": encoder.cells, "decoder.gru.{}": decoder.cells}
+    stacks = {"encoder.gru.{}": encoder.cells, "decoder.gru.{}": decoder.cells}
     if encoder.bidirectional:
-        rnns["encoder.gru.{}.backward"] = encoder.backward_cells
-        named |= {f"encoder.init.{i}.w": W_s.kernel for i, W_s in enumerate(encoder.W_s)}
-    for prefix, cells in rnns.items():
+        stacks["encoder.gru.{}.backward"] = encoder.backward_cells
+        for i, layer in enumerate(encoder.W_s):
+            named[f"encoder.init.{i}.w"] = layer.kernel
+    for prefix, cells in stacks.items():
         for i, cell in enumerate(cells):
-            for part, dense in (("x", cell.W_x), ("h", cell.W_h)):
-                named[f"{prefix.format(i)}.w_{part}"] = dense.kernel
-                named[f"{prefix.format(i)}.b_{part}"] = dense.bias
-    if isinstance(decoder, AttentionDecoder):
-        for name, weight in decoder.own_weights().items():
-            named[f"decoder.{name}"] = weight
+            for part, layer in ("x", cell.W_x), ("h", cell.W_h):
+                named[f"{prefix.format(i)}.w_{part}"] = layer.kernel
+                named[f"{prefix.format(i)}.b_{part}"] = layer.bias
+    for name, weight in decoder.own_weights().items():
+        named[f"decoder.{name}"] = weight
     return named
 
 
-@add_to_class(Seq2Seq)
-def export_weights(self):
-    """Return the weights as `get_weights` does."""
-    return {name: to_numpy(weight) for name, weight in named_weights(self).items()}
-
-
-@add_to_class(Seq2Seq)
-def import_weights(self, weights):
-    """Take the weights that `export_weights` of any framework gave."""
-    for name, weight in named_weights(self).items():
-        weight.assign(weights[name])
-
-
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell eaf2b0020765
 def new_model(config):
     """Build an untrained model.
 
@@ -866,7 +768,7 @@ def load_model(path):
     return model
 
 
-# From notebooks/07_global_attention.md, section "Global attention", cell ea149cc426d3
+# From notebooks/07_global_attention.md, section "Global attention"
 class GlobalAttention(Attention):
     """Attention to all source states, by a score that one chooses.
 
@@ -913,13 +815,12 @@ class GlobalAttention(Attention):
         return super().own_weights() | self.scorer.own_weights()
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell 4f47e3c02a86
+# From notebooks/07_global_attention.md, section "Local attention"
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key; for the score "dot" that of a query.
+        query_size, key_size, score, dropout: those of `GlobalAttention`.
         num_hiddens: number of hidden units of the predicted center, and of
             the score "concat".
         alignment: where the center p of a query q is. "monotonic": at the
@@ -928,8 +829,6 @@ class LocalAttention(GlobalAttention):
             fall off from there as a Gaussian of standard deviation
             window / 2, so that a row sums to less than 1.
         window: number of states on each side of the center, 1 or more.
-        score: "dot", "general" or "concat", as for `GlobalAttention`.
-        dropout: probability with which training drops a weight.
 
     States outside the window, or behind the valid lengths, get weight 0; if
     the window holds no state, all weights and the output are 0.
@@ -976,38 +875,48 @@ class LocalAttention(GlobalAttention):
         p = first + tf.range(shape[1])  # (1 or batch, queries)
         return tf.cast(tf.broadcast_to(p, shape), queries.dtype)
 
-    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
-        """Attend to windows of keys that have been projected already.
+    def find_windows(self, queries, values, valid_lens, first_step):
+        """Find the window of each query.
 
-        As `Attention.attend`, with `first_step`, the number of the first
-        query's step: an integer, or (batch,) integers.
+        Args: those of `attend`.
+
+        Returns:
+            The centers (batch, queries); the positions (batch, queries,
+            2 * window + 1) of the states in each window; and how many of them,
+            counted from the first, are there and valid (batch, queries).
         """
-        num_keys = tf.shape(values, out_type=tf.int64)[1]
-        D = self.window
+        num_keys, D = tf.shape(values, out_type=tf.int64)[1], self.window
         if valid_lens is None:
             valid_lens = tf.fill(tf.shape(queries)[:1], num_keys)
         lens = tf.clip_by_value(tf.cast(valid_lens, tf.int64), 0, num_keys)
         shapes = queries.shape[:1], queries.shape[:2]
         if not any(map(lens.shape.is_compatible_with, shapes)):
             raise ValueError(
-                f"valid_lens must be (batch,) = {shapes[0]} or (batch, "
-                f"queries) = {shapes[1]}, not {lens.shape}"
+                f"valid_lens must be (batch,) = {shapes[0]} or (batch, queries) = "
+                f"{shapes[1]}, not {lens.shape}"
             )
         if lens.shape.rank == 1:
             lens = lens[:, tf.newaxis]  # (batch, 1 or queries)
         p = self.centers(queries, lens, first_step)  # (batch, queries)
-        # The window, without what lies before the first state: its first
-        # state, and how many there are up to p + D or the sentence's end
         first = tf.maximum(tf.cast(tf.math.ceil(p - D), tf.int64), 0)
         last = tf.cast(tf.floor(p + D), tf.int64)
         count = tf.minimum(last + 1, lens) - first
         steps = tf.range(2 * D + 1, dtype=tf.int64)
-        positions = first[..., tf.newaxis] + steps
-        # (batch, queries, 2D + 1)
-        at = tf.minimum(positions, num_keys - 1)
+        return p, first[..., tf.newaxis] + steps, count
+
+    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
+        """Attend to windows of keys that have been projected already.
+
+        As `Attention.attend`, with `first_step`, the number of the first query's
+        step: an integer, or (batch,) integers.
+        """
+        p, positions, count = self.find_windows(queries, values, valid_lens, first_step)
+        # Behind the last state: that state again, which counts as padding
+        num_keys, D = tf.shape(values, out_type=tf.int64)[1], self.window
+        at = tf.minimum(positions, num_keys - 1)  # (batch, queries, 2D + 1)
+        # (batch, queries, 2D + 1, key or value size)
         window_keys = tf.gather(projected_keys, at, batch_dims=1)
         window_values = tf.gather(values, at, batch_dims=1)
-        # (batch, queries, 2D + 1, key or value size)
         # Each query by itself: (batch * queries, 1 or 2D + 1, size)
         scores = self.score(
             tf.reshape(queries, (-1, 1, queries.shape[-1])),
@@ -1028,7 +937,7 @@ class LocalAttention(GlobalAttention):
         return output, tf.reshape(everywhere, (*tf.unstack(shape), num_keys))
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell 88413b3d8e24
+# From notebooks/07_global_attention.md, section "The decoder"
 class Seq2SeqGlobalDecoder(AttentionDecoder):
     """The decoder of Luong et al. 2015, which attends behind the GRU.
 
@@ -1055,6 +964,7 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
     """
 
     kind = "global"
+    option_names = "score", "input_feeding", "local", "window"
 
     def __init__(
         self,
@@ -1084,16 +994,6 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         both = memory_size + num_hiddens  # context and state
         W_c = keras.layers.Dense(num_hiddens, use_bias=False)
         self.W_c = drawn(W_c, both)
-
-    @property
-    def options(self):
-        """Return what the constructor took beyond the sizes."""
-        return dict(
-            score=self.score,
-            input_feeding=self.input_feeding,
-            local=self.local,
-            window=self.window,
-        )
 
     def own_weights(self):
         return super().own_weights() | {"attentional.w": self.W_c.kernel}

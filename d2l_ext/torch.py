@@ -20,39 +20,19 @@ from d2l_ext import common, devices
 from d2l_ext import weights as exchange
 from d2l_ext.common import *
 
+# fmt: off
 __all__ = [
-    *common.__all__,
-    "device",
-    "from_numpy",
-    "to_numpy",
-    "sequence_mask",
-    "masked_softmax",
-    "Attention",
-    "DotProductAttention",
-    "drawn",
-    "AdditiveAttention",
-    "BilinearAttention",
-    "GRUCell",
-    "Seq2SeqEncoder",
-    "Decoder",
-    "Seq2SeqDecoder",
-    "tensors",
-    "Seq2Seq",
-    "masked_loss",
-    "inference",
-    "AttentionDecoder",
-    "Seq2SeqAttentionDecoder",
-    "named_weights",
-    "oriented",
-    "new_model",
-    "load_model",
-    "GlobalAttention",
-    "LocalAttention",
+    *common.__all__, "device", "from_numpy", "to_numpy", "sequence_mask", "masked_softmax",
+    "Attention", "DotProductAttention", "drawn", "AdditiveAttention", "BilinearAttention",
+    "GRUCell", "Seq2SeqEncoder", "Decoder", "Seq2SeqDecoder", "tensors", "Seq2Seq",
+    "masked_loss", "inference", "AttentionDecoder", "Seq2SeqAttentionDecoder", "named_weights",
+    "oriented", "new_model", "load_model", "GlobalAttention", "LocalAttention",
     "Seq2SeqGlobalDecoder",
 ]
+# fmt: on
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell ce1041b711b1
+# From notebooks/02_masked_softmax.md, section "Why batches are padded"
 def device():
     """Say where arrays and models go: to the first GPU, or else the CPU.
 
@@ -69,7 +49,6 @@ def device():
     return torch.device("cuda:0" if gpu else "cpu")
 
 
-# From notebooks/02_masked_softmax.md, section "Why batches are padded", cell 5ecf63c1a6a6
 def from_numpy(x):
     """Make a tensor on `device()` from a NumPy array, of the same type."""
     return torch.tensor(x, device=device())
@@ -80,7 +59,7 @@ def to_numpy(x):
     return x.detach().cpu().numpy()
 
 
-# From notebooks/02_masked_softmax.md, section "Masking a sequence", cell fed9ab0bce1b
+# From notebooks/02_masked_softmax.md, section "Masking a sequence"
 def sequence_mask(X, valid_lens, value=0):
     """Replace what lies behind each sequence's valid length.
 
@@ -109,7 +88,7 @@ def sequence_mask(X, valid_lens, value=0):
     return torch.where(valid, X, value)
 
 
-# From notebooks/02_masked_softmax.md, section "From scores to weights", cell e2e4d6d70c6e
+# From notebooks/02_masked_softmax.md, section "From scores to weights"
 def masked_softmax(X, valid_lens):
     """Softmax over the valid keys of each row; all others weigh exactly 0.
 
@@ -147,7 +126,7 @@ def masked_softmax(X, valid_lens):
     return torch.where(valid, torch.softmax(scores, dim=-1), 0.0)
 
 
-# From notebooks/03_scoring_functions.md, section "What all attentions share", cell 790f6b54fd93
+# From notebooks/03_scoring_functions.md, section "What all attentions share"
 class Attention(nn.Module):
     """Weights from scores, then the average of the values by these weights.
 
@@ -214,7 +193,7 @@ class Attention(nn.Module):
         return {n.lower(): own[n].weight for n in names if own[n] is not None}
 
 
-# From notebooks/03_scoring_functions.md, section "Dot product", cell 01eea2e8a7c6
+# From notebooks/03_scoring_functions.md, section "Dot product"
 class DotProductAttention(Attention):
     """Scores by the dot product, q · k / sqrt(d) (Vaswani et al. 2017).
 
@@ -241,7 +220,7 @@ class DotProductAttention(Attention):
         return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell 212824a6bd33
+# From notebooks/03_scoring_functions.md, section "Additive"
 def drawn(layer):
     """Draw a layer's weights on `device()`: matrices Glorot uniform, biases 0.
 
@@ -259,15 +238,13 @@ def drawn(layer):
     return layer.to(device())
 
 
-# From notebooks/03_scoring_functions.md, section "Additive", cell db17800a3865
 class AdditiveAttention(Attention):
     """Scores by a perceptron, w_v · tanh(W_q q + W_k k).
 
     Queries and keys may differ in size (Bahdanau et al. 2015, section A.1.2).
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key.
+        query_size, key_size: sizes of a query and of a key.
         num_hiddens: number of hidden units of the perceptron.
         dropout: probability with which training drops a weight.
     """
@@ -290,15 +267,14 @@ class AdditiveAttention(Attention):
         return self.w_v(hiddens).squeeze(-1)
 
 
-# From notebooks/03_scoring_functions.md, section "Bilinear", cell 7edea5377f47
+# From notebooks/03_scoring_functions.md, section "Bilinear"
 class BilinearAttention(Attention):
     """Scores by a bilinear form, q · W k (Luong et al. 2015, 'general').
 
     Queries and keys may differ in size.
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key.
+        query_size, key_size: sizes of a query and of a key.
         dropout: probability with which training drops a weight.
     """
 
@@ -311,7 +287,7 @@ class BilinearAttention(Attention):
         return torch.bmm(self.W(queries), projected_keys.transpose(1, 2))
 
 
-# From notebooks/04_seq2seq.md, section "The gated recurrent unit", cell 655bf39a6fd4
+# From notebooks/04_seq2seq.md, section "The gated recurrent unit"
 class GRUCell(nn.Module):
     """One step of a gated recurrent unit, in the form that cuDNN computes.
 
@@ -345,7 +321,7 @@ class GRUCell(nn.Module):
         return (1 - z) * n + z * h
 
 
-# From notebooks/04_seq2seq.md, section "The encoder", cell 79dce1690b98
+# From notebooks/04_seq2seq.md, section "The encoder"
 class Seq2SeqEncoder(nn.Module):
     """Embedding and GRU layers that read the source sentence.
 
@@ -413,8 +389,8 @@ class Seq2SeqEncoder(nn.Module):
         return outputs, state
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell abadf5b11f27
-class Decoder(nn.Module):
+# From notebooks/04_seq2seq.md, section "The decoder"
+class Decoder(DecoderInterface, nn.Module):
     """What all decoders share: an embedding, GRU layers, and logits.
 
     Args:
@@ -423,8 +399,6 @@ class Decoder(nn.Module):
         memory_size: width of the encoder's outputs that it was built for;
             None if it does not read them.
     """
-
-    kind, options = "plain", {}  # for a file, see chapter 06
 
     def __init__(self, sizes, input_size, memory_size=None):
         super().__init__()
@@ -435,23 +409,6 @@ class Decoder(nn.Module):
         self.cells = nn.ModuleList(GRUCell(size, num_hiddens) for size in input_sizes)
         self.dropout = nn.Dropout(dropout)
         self.dense = drawn(nn.Linear(num_hiddens, vocab_size))
-
-    def init_state(self, enc_outputs, enc_valid_lens):
-        """Return the first `DecoderState`.
-
-        Args:
-            enc_outputs: what the encoder returned.
-            enc_valid_lens: (batch,) integers, the source's lengths.
-        """
-        raise NotImplementedError
-
-    def advance(self, x, hidden):
-        """Return the GRU layers' next states, a list, from an input x."""
-        states = []
-        for i, cell in enumerate(self.cells):
-            x = cell(self.dropout(x) if i else x, hidden[i])
-            states.append(x)
-        return states
 
     def forward(self, X, state):
         """Decode steps that follow each other.
@@ -467,7 +424,6 @@ class Decoder(nn.Module):
         raise NotImplementedError
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 0ed8aaf16873
 class Seq2SeqDecoder(Decoder):
     """GRU decoder that sees the source through a single vector.
 
@@ -501,15 +457,13 @@ class Seq2SeqDecoder(Decoder):
         return logits, state._replace(hidden=torch.stack(hidden)), None
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 844582f27b8e
 def tensors(model, *arrays):
     """Return NumPy arrays as tensors on the device of the model's weights."""
     device = next(model.parameters()).device
     return [torch.as_tensor(array, device=device) for array in arrays]
 
 
-# From notebooks/04_seq2seq.md, section "The decoder", cell 11aeb206fd6b
-class Seq2Seq(nn.Module):
+class Seq2Seq(Seq2SeqInterface, nn.Module):
     """An encoder and a decoder that are trained together.
 
     Args:
@@ -550,8 +504,86 @@ class Seq2Seq(nn.Module):
         logits, _, attention_weights = self.decoder(tgt_in, state)
         return logits, attention_weights
 
+    # From notebooks/04_seq2seq.md, section "Training"
+    def batch_loss(self, batch):
+        """Return the loss of a batch (five arrays), a scalar."""
+        src, src_len, tgt_in, tgt_out, tgt_len = batch
+        logits, _ = self(src, src_len, tgt_in)
+        return masked_loss(logits, tgt_out, tgt_len)
 
-# From notebooks/04_seq2seq.md, section "A loss that counts real tokens", cell e81d1d19e3ec
+    def training_step(self, batch, optimizer, grad_clip):
+        """Learn from one batch.
+
+        Args:
+            batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
+            optimizer: what `make_steps` made.
+            grad_clip: largest global norm of the gradient.
+
+        Returns the loss of the batch before the step, a scalar.
+        """
+        self.train()  # dropout on
+        optimizer.zero_grad()
+        loss = self.batch_loss(batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters(), grad_clip)
+        optimizer.step()
+        self.eval()  # dropout off, but for this
+        return loss.detach()
+
+    def make_steps(self, lr, grad_clip, num_steps, seed):
+        torch.manual_seed(seed)
+        optimizer = torch.optim.Adam(self.parameters(), lr=lr, fused=True)
+        schedule = torch.optim.lr_scheduler.LinearLR(
+            optimizer, start_factor=1, end_factor=0, total_iters=num_steps
+        )
+
+        def train_step(batch):
+            batch = tensors(self, *batch)
+            loss = self.training_step(batch, optimizer, grad_clip)
+            schedule.step()
+            return loss
+
+        def evaluate(batch):
+            with inference(self):
+                return self.batch_loss(tensors(self, *batch))
+
+        return train_step, evaluate
+
+    # From notebooks/04_seq2seq.md, section "Fed the truth, or its own words"
+    def start_decoding(self, src, src_valid_len):
+        with inference(self):
+            src, src_valid_len = tensors(self, src, src_valid_len)
+            enc_outputs = self.encoder(src, src_valid_len)
+            return self.decoder.init_state(enc_outputs, src_valid_len)
+
+    def decode(self, tokens, state, rows=None):
+        with inference(self):
+            if rows is not None:
+                (rows,) = tensors(self, rows)
+                hidden, context = state
+                if isinstance(context, tuple):  # with attention: several tensors
+                    context = tuple(tensor[rows] for tensor in context)
+                else:
+                    context = context[rows]
+                state = DecoderState(hidden[:, rows], context)
+            logits, state, weights = self.decoder(*tensors(self, tokens), state)
+        weights = None if weights is None else to_numpy(weights)
+        return to_numpy(logits), weights, state
+
+    # From notebooks/06_training_vs_prediction.md, section "A model in a file"
+    def export_weights(self):
+        return {
+            name: numpy.array(oriented(name, to_numpy(weight)), order="C")
+            for name, weight in named_weights(self).items()
+        }
+
+    def import_weights(self, weights):
+        with torch.no_grad():
+            for name, weight in named_weights(self).items():
+                weight.copy_(torch.as_tensor(oriented(name, weights[name])))
+
+
+# From notebooks/04_seq2seq.md, section "A loss that counts real tokens"
 def masked_loss(logits, labels, valid_lens):
     """Cross-entropy summed over the real tokens, divided by their number.
 
@@ -568,38 +600,7 @@ def masked_loss(logits, labels, valid_lens):
     return sequence_mask(losses, valid_lens).sum() / valid_lens.sum()
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell 8ef89599d4c8
-@add_to_class(Seq2Seq)
-def batch_loss(self, batch):
-    """Return the loss of a batch (five arrays), a scalar."""
-    src, src_len, tgt_in, tgt_out, tgt_len = batch
-    logits, _ = self(src, src_len, tgt_in)
-    return masked_loss(logits, tgt_out, tgt_len)
-
-
-@add_to_class(Seq2Seq)
-def training_step(self, batch, optimizer, grad_clip):
-    """Learn from one batch.
-
-    Args:
-        batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
-        optimizer: what `make_steps` made.
-        grad_clip: largest global norm of the gradient.
-
-    Returns:
-        The loss of the batch before the step, a scalar.
-    """
-    self.train()  # dropout on
-    optimizer.zero_grad()
-    loss = self.batch_loss(batch)
-    loss.backward()
-    nn.utils.clip_grad_norm_(self.parameters(), grad_clip)
-    optimizer.step()
-    self.eval()  # dropout off, but for this
-    return loss.detach()
-
-
-# From notebooks/04_seq2seq.md, section "Training", cell caa880faf4b8
+# From notebooks/04_seq2seq.md, section "Training"
 @contextlib.contextmanager
 def inference(model):
     """Switch dropout and gradients off within a `with` block."""
@@ -614,93 +615,11 @@ def inference(model):
             module.training = True
 
 
-# From notebooks/04_seq2seq.md, section "Training", cell dbee1d105730
-@add_to_class(Seq2Seq)
-def make_steps(self, lr, grad_clip, num_steps, seed):
-    """Make the functions that learn from a batch and that only look at it.
-
-    Args:
-        lr: learning rate of Adam at the first step.
-        grad_clip: largest global norm of the gradient.
-        num_steps: steps in which the learning rate falls linearly to 0.
-        seed: fixes the dropout.
-
-    Returns:
-        `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
-        and return its loss, a scalar; the first also updates the weights.
-    """
-    torch.manual_seed(seed)
-    optimizer = torch.optim.Adam(self.parameters(), lr=lr, fused=True)
-    schedule = torch.optim.lr_scheduler.LinearLR(
-        optimizer, start_factor=1, end_factor=0, total_iters=num_steps
-    )
-
-    def train_step(batch):
-        batch = tensors(self, *batch)
-        loss = self.training_step(batch, optimizer, grad_clip)
-        schedule.step()
-        return loss
-
-    def evaluate(batch):
-        with inference(self):
-            return self.batch_loss(tensors(self, *batch))
-
-    return train_step, evaluate
-
-
-# From notebooks/04_seq2seq.md, section "Fed the truth, or its own words", cell ac3deb302dd6
-@add_to_class(Seq2Seq)
-def start_decoding(self, src, src_valid_len):
-    """Encode a batch and return the decoder's first state.
-
-    Args:
-        src: NumPy int32 (batch, source steps).
-        src_valid_len: NumPy int32 (batch,).
-
-    Returns:
-        `DecoderState` of one row for each sentence.
-    """
-    with inference(self):
-        src, src_valid_len = tensors(self, src, src_valid_len)
-        enc_outputs = self.encoder(src, src_valid_len)
-        return self.decoder.init_state(enc_outputs, src_valid_len)
-
-
-@add_to_class(Seq2Seq)
-def decode(self, tokens, state, rows=None):
-    """Feed tokens to the decoder. Neither dropout nor gradients.
-
-    Args:
-        tokens: NumPy int32 (rows, steps).
-        state: `DecoderState`.
-        rows: NumPy integers (rows,): which row of the state each row of tokens
-            goes on from; None for all of them in order.
-
-    Returns:
-        NumPy float32 logits (rows, steps, vocabulary) and attention weights
-        (rows, steps, source steps), or None without attention, and the next
-        state.
-    """
-    with inference(self):
-        if rows is not None:
-            (rows,) = tensors(self, rows)
-            hidden, context = state
-            if isinstance(context, tuple):  # with attention: several tensors
-                context = tuple(tensor[rows] for tensor in context)
-            else:
-                context = context[rows]
-            state = DecoderState(hidden[:, rows], context)
-        logits, state, weights = self.decoder(*tensors(self, tokens), state)
-    weights = None if weights is None else to_numpy(weights)
-    return to_numpy(logits), weights, state
-
-
-# From notebooks/05_bahdanau_decoder.md, section "The interface", cell efe9a29c7c96
+# From notebooks/05_bahdanau_decoder.md, section "The interface"
 class AttentionDecoder(Decoder):
     """A decoder that looks back at the source: the base class.
 
-    It has an `attention`, the name of its `kind` in a file, and `options`, a
-    dict of what its constructor took beyond the sizes.
+    A subclass has an `attention`, and a `kind` of its own.
     """
 
     def own_weights(self):
@@ -713,7 +632,7 @@ class AttentionDecoder(Decoder):
         return self(X, state)[2]
 
 
-# From notebooks/05_bahdanau_decoder.md, section "The class", cell 6c6504b77149
+# From notebooks/05_bahdanau_decoder.md, section "The class"
 class Seq2SeqAttentionDecoder(AttentionDecoder):
     """The decoder of Bahdanau et al. 2015.
 
@@ -755,7 +674,7 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         return logits, state, torch.cat(weights, dim=1)
 
 
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell 3ae0237c9f18
+# From notebooks/06_training_vs_prediction.md, section "A model in a file"
 def named_weights(model):
     """Return the model's weights by their names in the exchange format."""
     encoder, decoder = model.encoder, model.decoder
@@ -778,9 +697,8 @@ def named_weights(model):
                     )
         if encoder.bidirectional:
             named[f"encoder.init.{i}.w"] = encoder.W_s[i].weight
-    if isinstance(decoder, AttentionDecoder):
-        for name, weight in decoder.own_weights().items():
-            named[f"decoder.{name}"] = weight
+    for name, weight in decoder.own_weights().items():
+        named[f"decoder.{name}"] = weight
     return named
 
 
@@ -789,24 +707,6 @@ def oriented(name, array):
     return array.T if array.ndim == 2 and "embedding" not in name else array
 
 
-@add_to_class(Seq2Seq)
-def export_weights(self):
-    """Return the weights as `get_weights` does."""
-    return {
-        name: numpy.array(oriented(name, to_numpy(weight)), order="C")
-        for name, weight in named_weights(self).items()
-    }
-
-
-@add_to_class(Seq2Seq)
-def import_weights(self, weights):
-    """Take the weights that `export_weights` of any framework gave."""
-    with torch.no_grad():
-        for name, weight in named_weights(self).items():
-            weight.copy_(torch.as_tensor(oriented(name, weights[name])))
-
-
-# From notebooks/06_training_vs_prediction.md, section "A model in a file", cell eaf2b0020765
 def new_model(config):
     """Build an untrained model.
 
@@ -856,7 +756,7 @@ def load_model(path):
     return model
 
 
-# From notebooks/07_global_attention.md, section "Global attention", cell 86ce16ab9a2f
+# From notebooks/07_global_attention.md, section "Global attention"
 class GlobalAttention(Attention):
     """Attention to all source states, by a score that one chooses.
 
@@ -902,13 +802,12 @@ class GlobalAttention(Attention):
         return super().own_weights() | self.scorer.own_weights()
 
 
-# From notebooks/07_global_attention.md, section "Local attention", cell 43ac3a67d209
+# From notebooks/07_global_attention.md, section "Local attention"
 class LocalAttention(GlobalAttention):
     """Attention to a window of the source states around a center.
 
     Args:
-        query_size: size of a query.
-        key_size: size of a key; for the score "dot" that of a query.
+        query_size, key_size, score, dropout: those of `GlobalAttention`.
         num_hiddens: number of hidden units of the predicted center, and of
             the score "concat".
         alignment: where the center p of a query q is. "monotonic": at the
@@ -917,8 +816,6 @@ class LocalAttention(GlobalAttention):
             fall off from there as a Gaussian of standard deviation
             window / 2, so that a row sums to less than 1.
         window: number of states on each side of the center, 1 or more.
-        score: "dot", "general" or "concat", as for `GlobalAttention`.
-        dropout: probability with which training drops a weight.
 
     States outside the window, or behind the valid lengths, get weight 0; if
     the window holds no state, all weights and the output are 0.
@@ -964,11 +861,15 @@ class LocalAttention(GlobalAttention):
         p = first.reshape(-1, 1) + steps
         return p.expand(queries.shape[:2]).to(queries.dtype)
 
-    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
-        """Attend to windows of keys that have been projected already.
+    def find_windows(self, queries, values, valid_lens, first_step):
+        """Find the window of each query.
 
-        As `Attention.attend`, with `first_step`, the number of the first
-        query's step: an integer, or (batch,) integers.
+        Args: those of `attend`.
+
+        Returns:
+            The centers (batch, queries); the positions (batch, queries,
+            2 * window + 1) of the states in each window; and how many of them,
+            counted from the first, are there and valid (batch, queries).
         """
         (batch, num_queries), num_keys = queries.shape[:2], values.shape[1]
         device, D = queries.device, self.window
@@ -977,20 +878,28 @@ class LocalAttention(GlobalAttention):
         lens = torch.as_tensor(valid_lens, device=device).clamp(0, num_keys)
         if lens.shape not in ((batch,), (batch, num_queries)):
             raise ValueError(
-                f"valid_lens must be (batch,) = {(batch,)} or (batch, "
-                f"queries) = {(batch, num_queries)}, not {tuple(lens.shape)}"
+                f"valid_lens must be (batch,) = {(batch,)} or (batch, queries) = "
+                f"{(batch, num_queries)}, not {tuple(lens.shape)}"
             )
         lens = lens if lens.ndim == 2 else lens[:, None]
         p = self.centers(queries, lens, first_step)  # (batch, queries)
-        # The window, without what lies before the first state: its first
-        # state, and how many there are up to p + D or the sentence's end
         first = (p.detach() - D).ceil().long().clamp(min=0)
         last = (p.detach() + D).floor().long()
         count = torch.minimum(last + 1, lens) - first
         positions = first[..., None] + torch.arange(2 * D + 1, device=device)
-        # (batch, queries, 2D + 1)
-        at = positions.clamp(max=num_keys - 1)
-        row = torch.arange(batch, device=device)[:, None, None]
+        return p, positions, count
+
+    def attend(self, queries, projected_keys, values, valid_lens=None, first_step=0):
+        """Attend to windows of keys that have been projected already.
+
+        As `Attention.attend`, with `first_step`, the number of the first query's
+        step: an integer, or (batch,) integers.
+        """
+        (batch, num_queries), num_keys = queries.shape[:2], values.shape[1]
+        p, positions, count = self.find_windows(queries, values, valid_lens, first_step)
+        # Behind the last state: that state again, which counts as padding
+        at = positions.clamp(max=num_keys - 1)  # (batch, queries, 2D + 1)
+        row, D = torch.arange(batch, device=at.device)[:, None, None], self.window
         # each query by itself: (batch * queries, 1 or 2D + 1, size)
         scores = self.score(queries.flatten(0, 1)[:, None], projected_keys[row, at].flatten(0, 1))
         weights = masked_softmax(scores.reshape(at.shape), count)
@@ -1006,7 +915,7 @@ class LocalAttention(GlobalAttention):
         )
 
 
-# From notebooks/07_global_attention.md, section "The decoder", cell 5b820e64f69d
+# From notebooks/07_global_attention.md, section "The decoder"
 class Seq2SeqGlobalDecoder(AttentionDecoder):
     """The decoder of Luong et al. 2015, which attends behind the GRU.
 
@@ -1033,6 +942,7 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
     """
 
     kind = "global"
+    option_names = "score", "input_feeding", "local", "window"
 
     def __init__(
         self,
@@ -1061,16 +971,6 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
             self.attention = LocalAttention(*attention, local, window, score, dropout)
         both = memory_size + num_hiddens  # context and state
         self.W_c = drawn(nn.Linear(both, num_hiddens, bias=False))
-
-    @property
-    def options(self):
-        """Return what the constructor took beyond the sizes."""
-        return dict(
-            score=self.score,
-            input_feeding=self.input_feeding,
-            local=self.local,
-            window=self.window,
-        )
 
     def own_weights(self):
         return super().own_weights() | {"attentional.w": self.W_c.weight}

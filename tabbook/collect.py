@@ -8,6 +8,7 @@ import ast
 import builtins
 import io
 import symtable
+import textwrap
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ BOOK = "d2l"  # the name by which a chapter calls the library
 COMMON = Framework("common", "common", "all frameworks")
 PACKAGES = {"torch", "mxnet", "jax", "flax", "optax", "tensorflow", "keras"}  # of the frameworks
 ADDING = "add_to_class"  # the decorator that makes a method of a function
+CALLS = {"forward", "hybrid_forward", "call", "__call__"}  # of a model, by the frameworks
 
 
 @dataclass
@@ -33,7 +35,10 @@ class Library:
         used: the imported names that saved code uses; the others are left out.
         names: the saved names -> where they were saved. A method that is added to a class later is
             `Class.method`.
-        blocks: the generated code, statement by statement, under comments on its origin.
+        blocks: the generated code, statement by statement, under comments on its origin. Methods
+            stand in the block of their class, whatever chapter adds them.
+        classes: class -> its block's number, and the origin of what stands last in it.
+        origin: that of the last block.
     """
 
     framework: Framework
@@ -42,6 +47,8 @@ class Library:
     used: set[str] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
     blocks: list[str] = field(default_factory=list)
+    classes: dict[str, tuple[int, str]] = field(default_factory=dict)
+    origin: str = ""
 
     @property
     def known(self) -> dict[str, str]:
@@ -124,7 +131,7 @@ def _add_cell(
         yield error.line, str(error)
         return
     section = f', section "{cell.section}"' if cell.section else ""
-    origin = f"# From {chapter.path}{section}, cell {cell.id}\n"
+    origin = f"# From {chapter.path}{section}\n"
     for line in marks:
         try:
             statement = _marked_statement(tree, line)
@@ -132,6 +139,8 @@ def _add_cell(
             text, first = _statement_text(cell.text, tree, statement)
             text = _rewrite(library, others, statement, names, text, first)
             _check_names(library, others, statement, names, text)
+            if "." in names[0]:
+                text = _method_text(library, text, names[0], line)
         except CellError as error:
             yield error.line, str(error)
             continue
@@ -148,8 +157,17 @@ def _add_cell(
                 yield line, f"'{name}' is also an import's name; rename one of them"
             else:
                 library.names[name] = chapter.where(cell, line)
-        library.blocks.append(origin + text)
-        origin = ""
+        owner, _, method = names[0].rpartition(".")
+        if method and owner:
+            block, last = library.classes[owner]
+            mark = "" if last == origin else origin
+            library.blocks[block] += "\n" + textwrap.indent(mark, "    ") + text
+            library.classes[owner] = block, origin
+            continue
+        if isinstance(statement, ast.ClassDef):
+            library.classes[statement.name] = len(library.blocks), origin
+        library.blocks.append(("" if origin == library.origin else origin) + text)
+        library.origin = origin
 
 
 def _save_marks(text: str) -> list[int]:
@@ -310,6 +328,34 @@ def _rewrite(
     return b"\n".join(lines).decode() + "\n"
 
 
+def _method_text(library: Library, text: str, name: str, line: int) -> str:
+    """The text of a function as it stands in the class that it is added to."""
+    owner = name.partition(".")[0]
+    if owner not in library.classes:
+        raise CellError(
+            line, f"'{owner}' is not a class that these tabs save; add to one of those"
+        )
+    function = ast.parse(text).body[0]
+    adding = next(d for d in function.decorator_list if ADDING in ast.unparse(d))
+    function.decorator_list.remove(adding)
+    early = ast.walk(ast.Module([*function.decorator_list, function.args], []))
+    for used in (node.id for node in early if isinstance(node, ast.Name)):
+        if used in library.known:
+            raise CellError(
+                line, f"'{used}' in the head of a method that is added; use it in its body"
+            )
+    lines = text.splitlines(keepends=True)
+    del lines[adding.lineno - 1 : adding.end_lineno]
+    method = textwrap.indent("".join(lines), "    ")
+    (indented,) = ast.parse(f"class {owner}:\n{method}").body[0].body
+    for each in function, indented:
+        if ast.get_docstring(each):
+            del each.body[0]
+    if ast.dump(indented) != ast.dump(function):
+        raise CellError(line, "a string over several lines in a method that is added; cut it up")
+    return method
+
+
 def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
     """All scopes inside of a scope."""
     for child in table.get_children():
@@ -378,9 +424,16 @@ def _line_of(statement: ast.stmt, name: str) -> int:
     return min(lines, default=statement.lineno)
 
 
+def _role(name: str) -> str:
+    """A saved name, with one name for the methods that are called when the object is."""
+    owner, dot, method = name.rpartition(".")
+    return f"{owner}.__call__" if dot and method in CALLS else name
+
+
 def _check_only(chapter: Chapter, saved: dict[str, list[str]]) -> Iterator[str]:
     """Names saved for some frameworks only stand in the chapter's allow-list, and no others."""
     partial = {}
+    saved = {framework: [*map(_role, names)] for framework, names in saved.items()}
     for name in dict.fromkeys(name for names in saved.values() for name in names):
         missing = [framework for framework, names in saved.items() if name not in names]
         if missing:
@@ -403,7 +456,7 @@ def _module(project: Project, library: Library) -> str:
     """The text of a library module."""
     framework, before = library.framework, library.before
     imports = [written for written, name in library.imports.items() if name in library.used]
-    listed = "".join(f"    {name!r},\n" for name in library.public)
+    listed = [f'"{name}"' for name in library.public]
     if before:
         about = (
             f"What the chapters save for {framework.label}; other names come from the d2l book."
@@ -416,20 +469,22 @@ def _module(project: Project, library: Library) -> str:
         where, prepare, end = ", cells without a tab", "", ""
     if before and before.names:
         imports += ["from d2l_ext import common", "from d2l_ext.common import *"]
-        listed = f"    *common.__all__,\n{listed}"
+        listed = ["*common.__all__", *listed]
     text = (
         f'"""{about}\n\n'
         f"Generated from notebooks/*.md{where}. To change a block, edit the\n"
         'chapter that it names, then run `python -m tabbook build`.\n"""\n\n'
         + prepare
         + "\n".join(imports)
-        + f"\n\n__all__ = [\n{listed}]\n\n\n"
+        + "\n\n# fmt: off\n__all__ = [\n"
+        + textwrap.fill(", ".join(listed), 95, initial_indent="    ", subsequent_indent="    ")
+        + ",\n]\n# fmt: on\n\n\n"
         + "\n\n".join(library.blocks)
         + end
     )
     name = project.relative(project.library(framework.name))
     alone = ["--isolated", "--line-length=99"]
-    text = ruff(project, text, name, "check", *alone, "--select=I,RUF022", "--fix")
+    text = ruff(project, text, name, "check", *alone, "--select=I", "--fix")
     # Chapters are narrower: what is broken there may stand on one line here
     joined = "--config=format.skip-magic-trailing-comma=true"
     return ruff(project, text, name, "format", *alone, joined)

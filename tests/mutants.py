@@ -30,6 +30,7 @@ DATA = ROOT / "tests" / "mutants.toml"
 PAGE = ROOT / "docs" / "mutants.md"
 MODULES = {"pytorch": "torch", "mxnet": "mxnet", "jax": "jax", "tensorflow": "tensorflow"}
 COPIED = ("d2l_ext", "tabbook", "tests")
+SEPARATOR = "\f"  # no Python file of ours holds a form feed
 
 # The tests that run, and which come first for code from a chapter; the slowest are last.
 TESTS = (
@@ -59,7 +60,7 @@ EXPECTED = "assert|AssertionError|Failed"
 
 
 class StaleData(ValueError):
-    """The text that a mutant replaces is not in the module as often as it says."""
+    """The text that a mutant replaces is not in the library as often as it says."""
 
 
 @dataclasses.dataclass
@@ -138,7 +139,7 @@ def mutate(source, edits):
     """Make a mistake.
 
     Args:
-        source: text of the module.
+        source: text of the modules.
         edits: as in `Mutant`, for one framework. What is put has the indentation of what it
             replaces.
 
@@ -154,16 +155,21 @@ def mutate(source, edits):
             raise StaleData(f"is there {source.count(find)} times instead of {count}: {find}")
         before = source[: source.index(find)]
         if chapter is None:
-            chapter = re.findall(r"^# From notebooks/(\d\d)", before, re.MULTILINE)[-1]
+            chapter = re.findall(r"^ *# From notebooks/(\d\d)", before, re.MULTILINE)[-1]
         line = before.rpartition("\n")[2]
         indent = line[: len(line) - len(line.lstrip())]
         source = source.replace(find, put.replace("\n", "\n" + indent))
     return source, chapter
 
 
-def module(root, framework):
-    """The path of a framework's library module."""
-    return Path(root) / "d2l_ext" / f"{MODULES[framework]}.py"
+def modules(root, framework):
+    """The paths of a framework's library module and of what all frameworks share."""
+    return [Path(root) / "d2l_ext" / f"{name}.py" for name in (MODULES[framework], "common")]
+
+
+def joined(paths):
+    """The text of several files, to make a mistake in whichever has the text in question."""
+    return SEPARATOR.join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def ordered(chapter):
@@ -246,7 +252,7 @@ class Worker:
         timer = threading.Timer(limit, give_up)
         timer.start()
         options = ["-x", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider"]
-        order = [f"d2l_ext.{MODULES[self.framework]}", *options, *files]
+        order = [MODULES[self.framework], *options, *files]
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(order) + "\n")
             self.process.stdin.flush()
@@ -315,15 +321,20 @@ def run_mutant(worker, mutant, limit, likely=None):
     Returns:
         `Outcome`.
     """
-    path, chapter = module(worker.root, worker.framework), min(FIRST)
-    source = path.read_text(encoding="utf-8")
+    paths, chapter = modules(worker.root, worker.framework), min(FIRST)
+    source = joined(paths)
+
+    def write(text):
+        for path, part in zip(paths, text.split(SEPARATOR), strict=True):
+            path.write_text(part, encoding="utf-8")
+
     if mutant:
         mutated, chapter = mutate(source, mutant.edits[worker.framework])
-        path.write_text(mutated, encoding="utf-8")
+        write(mutated)
     outcome = worker.run([likely] if likely else ordered(chapter), limit)
     if likely and outcome.verdict == "survived":
         outcome = worker.run(ordered(chapter), limit)
-    path.write_text(source, encoding="utf-8")
+    write(source)
     return outcome
 
 
@@ -500,8 +511,8 @@ does not even run counts as broken, not as caught.
 
 ## A mistake of your own
 
-Mistakes are data, [tests/mutants.toml](../tests/mutants.toml): the text to find in the library
-module of each framework, and the text to put there.
+Mistakes are data, [tests/mutants.toml](../tests/mutants.toml): the text to find in each
+framework's library module, or in `common.py`, and the text to put there.
 
 ```toml
 [mask-one-off]
@@ -551,7 +562,7 @@ def main():
     chosen = [m for m in mutants if m.name in (arguments.mutant or names)]
     frameworks = arguments.framework or list(MODULES)
     for framework in frameworks:
-        source = module(ROOT, framework).read_text(encoding="utf-8")
+        source = joined(modules(ROOT, framework))
         for mutant in chosen:
             try:
                 mutate(source, mutant.edits.get(framework, ()))

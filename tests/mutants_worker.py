@@ -11,16 +11,15 @@ import sys
 from pathlib import Path
 
 
-def forget(module):
-    """Let the next import read a module of `d2l_ext`, and the tests, again."""
-    if module in sys.modules:  # two mutants within a second would look alike to its bytecode
-        Path(sys.modules[module].__spec__.cached).unlink(missing_ok=True)
-    for name in list(sys.modules):
-        if name == module or name.split(".")[0] == "tests":
-            del sys.modules[name]
-    package, _, name = module.rpartition(".")
-    if package in sys.modules and hasattr(sys.modules[package], name):
-        delattr(sys.modules[package], name)
+def forget(names):
+    """Let the next import read modules of `d2l_ext`, and the tests, again."""
+    for name in names:
+        module = sys.modules.pop(f"d2l_ext.{name}", None)
+        if module:  # two mutants within a second would look alike to its bytecode
+            Path(module.__spec__.cached).unlink(missing_ok=True)
+            delattr(sys.modules["d2l_ext"], name)
+    for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
+        del sys.modules[name]
 
 
 def main():
@@ -35,7 +34,7 @@ def main():
     for line in orders:
         os.ftruncate(output, 0)
         module, *arguments = json.loads(line)
-        forget(module)
+        forget((module, "common"))
         status = pytest.main(arguments)
         sys.stdout.flush()
         print(int(status), file=answers, flush=True)

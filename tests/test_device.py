@@ -246,7 +246,7 @@ def test_torch_models_compute_on_another_device(kind, meta, monkeypatch):
     state = model.start_decoding(batch.src, batch.src_valid_len)
     arrays.append(state.hidden)
     monkeypatch.setattr(d2l, "to_numpy", arrays.append)  # what would leave the device
-    *_, state = model.decode_step(batch.tgt_in[:3, 0], state, np.array([1, 0, 0]))
+    *_, state = model.decode(batch.tgt_in[:3, :1], state, np.array([1, 0, 0]))
     arrays.append(state.hidden)
     assert {array.device for array in arrays} == {meta}
 

@@ -121,11 +121,10 @@ def test_steps_at_once_and_one_by_one(framework, kind):
     logits, weights = d2l.teacher_forcing(model, src, src_valid_len, tgt_in)
     state = model.start_decoding(src, src_valid_len)
     for step in range(tgt_in.shape[1]):
-        log_probs, found, state = model.decode_step(tgt_in[:, step], state)
-        found = found[:, : weights.shape[2]]  # JAX pads the source further
-        np.testing.assert_allclose(found, weights[:, step], atol=2e-6)
-        expected = logits[:, step] - np.log(np.exp(logits[:, step]).sum(1, keepdims=True))
-        np.testing.assert_allclose(log_probs, expected, atol=5e-6)
+        scores, found, state = model.decode(tgt_in[:, step : step + 1], state)
+        found = found[..., : weights.shape[2]]  # JAX pads the source further
+        np.testing.assert_allclose(found[:, 0], weights[:, step], atol=2e-6)
+        np.testing.assert_allclose(scores[:, 0], logits[:, step], atol=5e-6)
 
 
 def test_input_feeding_is_what_the_first_step_lacks(framework):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from d2l_ext import common
 from d2l_ext.corpora import Vocab, encode_source
 from tests import frameworks, tiny
 
@@ -117,10 +118,10 @@ def test_order_form_and_company_change_no_translation(framework, model):
 def test_the_default_limit_grows_with_the_sentence(framework, monkeypatch):
     """Twice the source's tokens, <eos> counted, and ten more, for each sentence its own."""
     model = stand_in()
-    endless = np.full((1, len(tiny.TGT_VOCAB)), -50.0)
-    endless[0, tiny.TGT_VOCAB["A"]] = 0
+    endless = np.full((1, 1, len(tiny.TGT_VOCAB)), -50.0)
+    endless[..., tiny.TGT_VOCAB["A"]] = 0
     model.start_decoding = lambda *args: None
-    model.decode_step = lambda tokens, state, rows: (endless.repeat(len(tokens), 0), None, state)
+    model.decode = lambda tokens, state, rows: (endless.repeat(len(tokens), 0), None, state)
     short, long = framework.d2l.translate(model, ["a", "a b c d e"])
     assert (short.tokens, long.tokens) == (["A"] * 14, ["A"] * 22)
     short, long = framework.d2l.translate(model, ["a", "a b c d e"], max_steps=3)
@@ -138,7 +139,7 @@ def test_many_sentences_keep_their_order(framework, monkeypatch):
         rows = [row[: n - 1] - tiny.SRC_VOCAB["a"] for row, n in zip(src, src_valid_len)]
         return [([translated[i] for i in row], None, -1.0) for row in rows]
 
-    monkeypatch.setattr(framework.d2l, "beam_search", beam_search)
+    monkeypatch.setattr(common, "beam_search", beam_search)
     rng = np.random.default_rng(0)
     sentences = ["".join(rng.choice(list(letters), size=rng.integers(0, 9))) for _ in range(200)]
     results = framework.d2l.translate(model, [list(sentence) for sentence in sentences])
@@ -169,15 +170,17 @@ def table_model(framework):
     def start_decoding(src, src_valid_len):
         return [(sentence, ()) for sentence in src[:, 0]]
 
-    def decode_step(tokens, state, rows):
+    def decode(tokens, state, rows):
         assert tokens.dtype == np.int32
         state = state if rows is None else [state[row] for row in rows]
-        state = [(s, (*prefix, int(t))) for (s, prefix), t in zip(state, tokens, strict=True)]
-        log_probs = np.array([next_words(*row) for row in state], np.float32)
-        return log_probs, np.array([code(*row) for row in state]), state
+        state = [
+            (s, (*prefix, int(t))) for (s, prefix), t in zip(state, tokens[:, 0], strict=True)
+        ]
+        log_probs = np.array([[next_words(*row)] for row in state], np.float32)
+        return log_probs, np.array([[code(*row)] for row in state]), state
 
     return types.SimpleNamespace(
-        tgt_vocab=BEAM_VOCAB, start_decoding=start_decoding, decode_step=decode_step
+        tgt_vocab=BEAM_VOCAB, start_decoding=start_decoding, decode=decode
     )
 
 
