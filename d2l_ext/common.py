@@ -16,11 +16,10 @@ from d2l_ext import weights as exchange
 
 # fmt: off
 __all__ = [
-    "show_attention", "Sizes", "DecoderState", "DecoderInterface", "check_fit",
-    "Seq2SeqInterface", "add_to_class", "EpochRecord", "mean_loss", "train_seq2seq",
-    "teacher_forcing", "Beams", "start_beams", "extend_beams", "read_back", "beam_search",
-    "Translation", "read_sentences", "translate", "get_config", "get_weights", "set_weights",
-    "save_model",
+    "show_attention", "Sizes", "add_to_class", "DecoderState", "DecoderInterface", "check_fit",
+    "Seq2SeqInterface", "EpochRecord", "mean_loss", "train_seq2seq", "teacher_forcing",
+    "Beams", "start_beams", "extend_beams", "read_back", "beam_search", "Translation",
+    "read_sentences", "translate", "get_config", "get_weights", "set_weights", "save_model",
 ]
 # fmt: on
 
@@ -85,6 +84,16 @@ class Sizes(NamedTuple):
     num_hiddens: int
     num_layers: int
     dropout: float
+
+
+def add_to_class(Class):
+    """Make a decorator that adds a function to a class, as a method."""
+
+    def add(function):
+        setattr(Class, function.__name__, function)
+        return function
+
+    return add
 
 
 # From notebooks/04_seq2seq.md, section "The decoder"
@@ -174,8 +183,9 @@ class Seq2SeqInterface:
             seed: fixes the dropout.
 
         Returns:
-            `train_step(batch)` and `evaluate(batch)`. Both take a NumPy `Batch`
-            and return its loss, a scalar; the first also updates the weights.
+            `train_step(batch)` and `evaluate(batch)`. Both take a NumPy
+            `Batch` and return its loss, a scalar; the first also updates the
+            weights.
         """
         raise NotImplementedError
 
@@ -197,13 +207,13 @@ class Seq2SeqInterface:
         Args:
             tokens: NumPy int32 (rows, steps).
             state: `DecoderState`.
-            rows: NumPy integers (rows,): which row of the state each row of tokens
-                goes on from; None for all of them in order.
+            rows: NumPy integers (rows,): which row of the state each row of
+                tokens goes on from; None for all of them in order.
 
         Returns:
-            NumPy float32 logits (rows, steps, vocabulary) and attention weights
-            (rows, steps, source steps), or None without attention, and the next
-            state.
+            NumPy float32 logits (rows, steps, vocabulary) and attention
+            weights (rows, steps, source steps), or None without attention, and
+            the next state.
         """
         raise NotImplementedError
 
@@ -211,8 +221,8 @@ class Seq2SeqInterface:
         """Return the weights in the exchange format.
 
         Returns:
-            Dict of name -> NumPy float32: matrices as (inputs, outputs), a GRU's
-            gates in the order r, z, n.
+            Dict of name -> NumPy float32: matrices as (inputs, outputs), a
+            GRU's gates in the order r, z, n.
         """
         raise NotImplementedError
 
@@ -226,16 +236,6 @@ class Seq2SeqInterface:
 
 
 # From notebooks/04_seq2seq.md, section "Training"
-def add_to_class(Class):
-    """Make a decorator that adds a function to a class, as a method."""
-
-    def add(function):
-        setattr(Class, function.__name__, function)
-        return function
-
-    return add
-
-
 class EpochRecord(NamedTuple):
     """What one pass over the training sentences gave.
 
@@ -497,13 +497,11 @@ def translate(model, sentences, beam_size=1, max_steps=None):
         for i, (ids, attention, score) in zip(rows, found):
             source = [*sources[i], "<eos>"]
             unknown = [t for t in sources[i] if t not in model.src_vocab]
-            weights = attention
             if attention is not None:  # without padding
-                weights = numpy.array([w[: len(source)] for w in attention])
-                weights = weights.reshape(len(ids), len(source))
-            results[i] = Translation(
-                model.tgt_vocab.to_tokens(ids), score, weights, source, unknown
-            )
+                attention = [weights[: len(source)] for weights in attention]
+                attention = numpy.reshape(attention, (len(ids), len(source)))
+            tokens = model.tgt_vocab.to_tokens(ids)
+            results[i] = Translation(tokens, score, attention, source, unknown)
     unknown = sorted({t for result in results for t in result.unknown})
     if unknown:
         warnings.warn("not in the vocabulary, read as <unk>: " + ", ".join(unknown), stacklevel=2)

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from d2l_ext import devices
+from d2l_ext import devices, jax_cache
 
 _LOCK = threading.RLock()
 
@@ -68,8 +68,9 @@ def prepare(framework: str) -> None:
 
     Every generated module calls this before its own imports. For MXNet it does what `import_mxnet`
     does, and calls `npx.set_np()`, without which Gluon's layers take and give arrays of an older
-    kind. It imports TensorFlow without the log lines that it writes at its start. For the others
-    it only looks whether they are installed, and imports nothing.
+    kind. It imports TensorFlow without the log lines that it writes at its start, and JAX to turn
+    on its compilation cache, see `jax_cache`. PyTorch it does not import: it only looks whether it
+    is installed.
 
     All four shall fit into one GPU together, so TensorFlow and JAX are kept from taking all of its
     memory at their start. For JAX the environment variable XLA_PYTHON_CLIENT_PREALLOCATE says so;
@@ -95,6 +96,7 @@ def prepare(framework: str) -> None:
         import_mxnet().npx.set_np()
     elif framework == "jax":
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        jax_cache.turn_on()
     elif framework == "tensorflow":
         _avoid_crash()
         with _LOCK, _silent():

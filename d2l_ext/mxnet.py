@@ -969,9 +969,10 @@ class LocalAttention(GlobalAttention):
         step: an integer, or (batch,) integers.
         """
         F = mx.sym if isinstance(queries, mx.sym.Symbol) else mx.nd
+        inputs = queries, projected_keys, values, valid_lens
         if F is mx.nd and 0 in (*queries.shape[:2], values.shape[1]):
             # MXNet's operators want a number or more: nothing to look at
-            return Attention.attend(self, queries, projected_keys, values, valid_lens)
+            return Attention.attend(self, *inputs)
         p, positions, count = self.find_windows(queries, values, valid_lens, first_step)
         # Behind the last state: that state again, which counts as padding
         places, D = F.npx.arange_like(values, axis=1), self.window  # (keys,)
@@ -993,10 +994,9 @@ class LocalAttention(GlobalAttention):
             z = (positions - F.np.expand_dims(p, 2)) / (D / 2)
             weights = weights * F.np.exp(-F.np.square(z) / 2)
         dropped = F.np.expand_dims(each(self.dropout(weights)), 1)
-        window_values = each(F.npx.gather_nd(values, indices(at)))
-        output = F.npx.reshape_like(  # (batch, queries, value size)
-            F.np.squeeze(F.npx.batch_dot(dropped, window_values), 1), p, lhs_end=1, rhs_end=2
-        )
+        output = F.npx.batch_dot(dropped, each(F.npx.gather_nd(values, indices(at))))
+        output = F.np.squeeze(output, 1)  # (batch * queries, value size)
+        output = F.npx.reshape_like(output, p, lhs_end=1, rhs_end=2)
         # Each key finds its weight in the window, or a 0 on either side of it
         padded = F.np.pad(weights, ((0, 0), (0, 0), (1, 1)))
         at = F.np.clip(places - positions[:, :, :1], -1, 2 * D + 1) + 1
