@@ -617,7 +617,7 @@ class Seq2Seq(Seq2SeqInterface, nnx.Module):
             learning_rate[...] = jnp.float32(lr * max(0, 1 - step / num_steps))
             step, most_rows = step + 1, max(most_rows, len(batch.src))
             # A smaller batch, the last one, gets rows of length 0
-            batch = round_up(batch, most_rows, steps=9)
+            batch = round_up(batch, most_rows, steps=3)
             self.train()  # dropout on
             loss = self.training_step(batch, optimizer, grad_clip)
             self.eval()  # dropout off, but for this

@@ -320,7 +320,7 @@ def test_xla_compiles_few_shapes_and_each_once(framework):
         model = framework.d2l.new_model(config)
         framework.d2l.train_seq2seq(model, corpus, 1, batch_size=16, progress=False)
         counts.append(compiled._cache_size())
-    assert len(lengths) > 8 and counts == [2, 2]
+    assert counts[0] == counts[1] <= 6 and len(lengths) > 8  # multiples of 3 up to 18
 
 
 def test_the_mean_loss_counts_tokens_not_batches(framework):
