@@ -179,8 +179,12 @@ class Execute(preprocessors.Execute):
         elif problem is None and self.reply is not None and self.reply["status"] != "ok":
             if NO_MEMORY.search(f"{self.reply.get('ename')}: {self.reply.get('evalue')}"):
                 problem = "no memory left within the limit"
-            elif not any(output.output_type == "error" for output in cell.outputs):
-                fail(cell, self.reply.get("ename", "Error"), self.reply.get("evalue", ""))
+            else:
+                if not any(output.output_type == "error" for output in cell.outputs):
+                    fail(cell, self.reply.get("ename", "Error"), self.reply.get("evalue", ""))
+                if not is_grade(cell):  # a test says so in the notebook
+                    what = f"{self.reply.get('ename')}: {self.reply.get('evalue')}"
+                    self.job.notes.append(f"{name}: {what.splitlines()[0][:200]}")
         if self.printed > MOST_OUTPUT:
             self.job.notes.append(f"{name}: output cut after {MOST_OUTPUT:,} characters")
         if is_grade(cell):
@@ -342,13 +346,16 @@ def stage(submission, target, release, notes):
     """
     target.mkdir(parents=True)
     expected = {path.name: path for path in sorted(release.glob("*.ipynb"))}
-    size = 0
+    size, found = 0, []
     for folder, folders, names in os.walk(submission):
         folders[:] = [name for name in folders if name != ".ipynb_checkpoints"]
         for name in names:
             path = Path(folder, name)
             facts = path.lstat()
-            if name.endswith(".ipynb") or not stat.S_ISREG(facts.st_mode):
+            if not stat.S_ISREG(facts.st_mode):
+                continue
+            if name.endswith(".ipynb"):
+                found.append(path)
                 continue
             size += facts.st_size
             if size > SCRATCH // 2:
@@ -364,16 +371,45 @@ def stage(submission, target, release, notes):
             timestamp.unlink()
             notes.append("timestamp.txt holds no date; left out")
     for name, path in expected.items():
-        submitted = submission / name
-        if submitted.is_symlink() or not submitted.is_file():
-            others = sorted(p.name for p in submission.rglob("*.ipynb") if p.is_file())
-            there = f"there is {', '.join(others)}: rename it" if others else "no notebook at all"
-            raise damage.Damage(f"{name} is missing ({there})")
-        cells, read_notes = damage.read(submitted)
         released = nbformat.read(path, as_version=4)
+        others = [
+            other for other in found if other.parent != submission or other.name not in expected
+        ]
+        submitted = choose_notebook(submission / name, others, released, notes)
+        cells, read_notes = damage.read(submitted)
         notebook, mend_notes = damage.mend(cells, released)
         notes += read_notes + mend_notes
         nbformat.write(notebook, target / name)
+
+
+def choose_notebook(wanted, others, released, notes):
+    """The notebook to grade: under its own name, or else the one that holds its cells.
+
+    Args:
+        wanted: where the notebook should be.
+        others: the submission's notebooks of other names.
+        released: the released notebook.
+        notes: a list to which a sentence is added if there is something to say.
+
+    Raises:
+        damage.Damage: there is no such notebook, or more than one.
+    """
+    names = {str(path.relative_to(wanted.parent)): path for path in sorted(others)}
+    holding = [name for name, path in names.items() if damage.holds(path, released)]
+    if wanted.is_file() and not wanted.is_symlink():
+        if holding:
+            notes.append(f"{', '.join(holding)} holds cells of this assignment, too: not graded")
+        return wanted
+    if len(holding) == 1:
+        notes.append(f"{holding[0]} was taken for {wanted.name}")
+        return names[holding[0]]
+    if holding:
+        there = f"{', '.join(holding)} hold its cells: delete all but one"
+    elif others:
+        there = f"{', '.join(names)}: no cell of this assignment"
+    else:
+        there = "no notebook at all"
+    raise damage.Damage(f"{wanted.name} is missing ({there})")
 
 
 def imports(notebook):

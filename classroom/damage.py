@@ -77,6 +77,15 @@ def grade_id(cell):
     return name if isinstance(name, str) and name else None
 
 
+def holds(path, release):
+    """Whether a file is a notebook with a cell of the released one."""
+    names = {grade_id(cell) for cell in release.cells} - {None}
+    try:
+        return any(grade_id(cell) in names for cell in read(path)[0])
+    except Damage:
+        return False
+
+
 def mend(cells, release):
     """Gives the released cells their place, metadata and, where locked, text again.
 

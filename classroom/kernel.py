@@ -76,6 +76,9 @@ class Kernel(IPythonKernel):
     shell_class = Shell
     pristine = {}
 
+    def raw_input(self, prompt=""):
+        raise RuntimeError("nobody answers input() while this is graded")
+
     async def do_execute(self, code, silent, *args, **kwargs):
         LimitedStream.written = 0
         if code in (REMEMBER, RESTORE):

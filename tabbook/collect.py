@@ -470,15 +470,16 @@ def _module(project: Project, library: Library) -> str:
     if before and before.names:
         imports += ["from d2l_ext import common", "from d2l_ext.common import *"]
         listed = ["*common.__all__", *listed]
+    names = textwrap.fill(
+        "".join(f"{name}, " for name in listed), 95, initial_indent="    ", subsequent_indent="    "
+    )
     text = (
         f'"""{about}\n\n'
         f"Generated from notebooks/*.md{where}. To change a block, edit the\n"
         'chapter that it names, then run `python -m tabbook build`.\n"""\n\n'
         + prepare
         + "\n".join(imports)
-        + "\n\n# fmt: off\n__all__ = [\n"
-        + textwrap.fill(", ".join(listed), 95, initial_indent="    ", subsequent_indent="    ")
-        + ",\n]\n# fmt: on\n\n\n"
+        + f"\n\n# fmt: off\n__all__ = [\n{names}\n]\n# fmt: on\n\n\n"
         + "\n\n".join(library.blocks)
         + end
     )

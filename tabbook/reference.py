@@ -21,7 +21,7 @@ build: `from d2l_ext import torch as d2l`, or `mxnet`, `jax`, `tensorflow`. Sign
 PyTorch's; what is called `forward` here is `call` in TensorFlow and `__call__` in JAX. Then the
 modules written by hand, which need no framework.
 """
-ORIGIN = re.compile(r'# From notebooks/(\w+)\.md(?:, section "(.*)")?, cell (\w+)')
+ORIGIN = re.compile(r'# From notebooks/(\w+)\.md(?:, section "(.*)")?')
 FIELDS = {"Args": "param ", "Raises": "raises ", "Returns": "returns: ", "Yields": "yields: "}
 Definition = ast.FunctionDef | ast.ClassDef
 
@@ -43,12 +43,13 @@ def page(project: Project, chapters: list[Chapter]) -> str:
     parts = [INTRODUCTION, ":::{py:currentmodule} d2l\n:::"]
     for chapter in chapters:
         title, *headings = _headings(chapter)
-        cells = [cell.id for cell in chapter.cells]
         found = [one for one in ours.values() if one[1][1] == chapter.name]
-        if not {origin[3] for _, origin in found} <= set(cells):
+        codes = "\n".join(cell.text for cell in chapter.cells if cell.kind == "code")
+        order = re.findall(r"^(?:class|def) (\w+)", codes, re.MULTILINE)
+        if not {node.name for node, _ in found} <= set(order):
             raise TabbookError("d2l_ext: not what the chapters save; run 'make build'")
         parts += [f"## {chapter.name[:2]} {title}"] if found else []
-        for node, origin in sorted(found, key=lambda one: cells.index(one[1][3])):
+        for node, origin in sorted(found, key=lambda one: order.index(one[0].name)):
             shown, anchor = title, ""
             if origin[2] in headings:
                 shown = origin[2]

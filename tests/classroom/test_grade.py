@@ -163,7 +163,26 @@ def submit_all(course, port):
     Submission(course, "empty").write(text="")
     Submission(course, "nothing")
     renamed = Submission(course, "renamed")
-    renamed.write(f"{ASSIGNMENT}-Copy1.ipynb")
+    renamed.write(f"{ASSIGNMENT} (1).ipynb")
+    renamed.write("notes.ipynb", text=nbformat.writes(new_notebook(cells=[new_code_cell("1")])))
+    twice = Submission(course, "twice")
+    twice.write(f"{ASSIGNMENT} (1).ipynb")
+    twice.write(f"{ASSIGNMENT} (2).ipynb")
+    beside = Submission(course, "beside")
+    beside.write()
+    beside.write(f"{ASSIGNMENT} (1).ipynb")
+
+    asks = Submission(course, "asks")
+    asks["double"].source = "factor = int(input('by what? '))\n" + RIGHT["double"]
+    asks.write()
+    window = Submission(course, "window")
+    window["double"].source = (
+        "import matplotlib.pyplot as plt\nplt.switch_backend('QtAgg')\n" + RIGHT["double"]
+    )
+    window.write()
+    chatter = Submission(course, "chatter")
+    chatter["double"].source = "while True:\n    print('x' * 10_000)\n" + RIGHT["double"]
+    chatter.write()
     Submission(course, "other").write(
         text=nbformat.writes(new_notebook(cells=[new_code_cell("1 + 1")]))
     )
@@ -186,12 +205,17 @@ EXPECTED = {  # points of 10, and words of the report
     "moves": (10, "had been moved"),
     "cheat": (0, ""),
     "number": (5, ""),
-    "prints": (10, ""),
+    "prints": (10, "the student's cell 3: RuntimeError: this cell prints more than 1,000,000"),
     "spy": (10, ""),
     "not-json": (None, "not JSON"),
     "empty": (None, "is empty"),
     "nothing": (None, "no notebook at all"),
-    "renamed": (None, f"there is {ASSIGNMENT}-Copy1.ipynb: rename it"),
+    "renamed": (10, f"{ASSIGNMENT} (1).ipynb was taken for {ASSIGNMENT}.ipynb"),
+    "twice": (None, f"{ASSIGNMENT} (1).ipynb, {ASSIGNMENT} (2).ipynb hold its cells: delete"),
+    "beside": (10, f"{ASSIGNMENT} (1).ipynb holds cells of this assignment, too: not graded"),
+    "asks": (5, "double: RuntimeError: nobody answers input() while this is graded"),
+    "window": (5, "double: ImportError: "),
+    "chatter": (5, "double: RuntimeError: this cell prints more than 1,000,000 characters"),
     "other": (None, "holds no cell of this assignment"),
     "link": (None, "is missing"),
 }
@@ -289,7 +313,7 @@ def test_an_earlier_grade_stands_until_a_new_one_is_there(course):
     assert points_in_gradebook(folder) == {**before, "untouched": 10}
     assert graded.read_text() == text
 
-    for name in ("anna", "not-json", "empty", "nothing", "renamed", "other", "link"):
+    for name in ("anna", "not-json", "empty", "nothing", "twice", "other", "link"):
         shutil.rmtree(folder / "submitted" / name)
     status, printed = grade(folder, "--new")
     assert status == 0 and "nothing submitted" in printed

@@ -108,6 +108,16 @@ def test_solutions_are_folded_and_hidden_tests_absent(toy):
     assert "BEGIN SOLUTION" not in text
 
 
+def test_folded_code_is_a_dropdown_and_its_output_stands_open(toy):
+    code = "measure()"
+    shown = {name: {"text/plain": "7 ms"} for name in FRAMEWORKS}
+    text = page(toy, f'```python fold="how it is timed"\n{code}\n```', outputs={code: shown})
+    dropdown = text[text.index("{dropdown} How it is timed") :]
+    fence = text[: text.index("{dropdown}")].rpartition("\n")[2]
+    inside, _, after = dropdown.partition(f"\n{fence}\n")
+    assert code in inside and "7 ms" not in inside and "7 ms" in after
+
+
 REFERENCES = r"""See chapter 02, chapter
 05, chapters 05 and 06, equation (2.1), Figure 2.1 and `chapter 05`.
 

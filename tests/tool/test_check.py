@@ -77,6 +77,28 @@ def test_missing_broken_and_left_over_notebooks(executed):
     ]
 
 
+def test_too_much_code_without_a_sentence(executed):
+    """Counted as a tab's reader meets it; what is folded, blank or a docstring does not count."""
+    path = executed.project.source("02_toy")
+    before = path.read_text()
+    lines = "\n\n".join(f"x{n} = {n}" for n in range(21))
+    function = 'def f():\n    """One.\n\n    Two.\n    """\n    return 1'
+    shared, own = f"```python\n{function}\n```\n", f'```python tab="jax"\n{lines}\n```\n'
+    others = '```python tab="pytorch, mxnet, tensorflow"\ny = 1\n```\n'
+
+    def found(*cells):
+        path.write_text("\n".join([before, "A sentence.\n", *cells]))
+        return [line for line in problems(executed) if "without a sentence" in line]
+
+    assert found(shared, own, others, own, others) == [
+        "notebooks/02_toy.md, cell 13 (line 69): 44 lines of code without a sentence in tab jax "
+        "(40 at most, docstrings not counted); fold, cut or explain"
+    ]
+    assert found(shared, own, others, "A sentence.\n", own, others) == []
+    folded = own.replace('"jax"', '"jax" fold="counting"')
+    assert found(shared, own, others, folded, others) == []
+
+
 def output(text: str, name: str = "stdout"):
     """An edit that gives the print cell another output."""
 

@@ -64,6 +64,13 @@ def test_variant_is_the_readers_notebook_and_a_cell(executed, framework):
     assert len({cell.id for cell in variant.cells}) == len(variant.cells)
 
 
+def test_folded_code_is_closed_under_its_title(toy):
+    toy.write("02_toy", '```python fold="how it is timed"\nx = 1\n```\n')
+    code = colab.notebook(toy.project, source.read(toy.project, "02_toy"), "jax").cells[-1]
+    assert code.source == "#@title How it is timed\nx = 1"
+    assert code.metadata["cellView"] == "form"
+
+
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_all_but_mxnet_ask_for_a_gpu(executed, framework):
     variant = nbformat.read(executed.project.colab("02_toy", framework), as_version=4)

@@ -5,14 +5,24 @@ import ast
 import pytest
 
 from tabbook import collect, source
-from tabbook.project import TabbookError
-
-SAVE_MATH = "```python\n#@save\nimport math\n```\n\n"
+from tabbook.project import FRAMEWORKS, TabbookError
 
 
 def cells(*texts: str) -> str:
     """Code cells for all tabs."""
     return "\n".join(f"```python\n{text}\n```\n" for text in texts)
+
+
+def tabbed(*texts: str) -> str:
+    """Code cells of each framework's tab; {name} is its name."""
+    return "\n".join(
+        f'```python tab="{name}"\n{text.replace("{name}", name)}\n```\n'
+        for text in texts
+        for name in FRAMEWORKS
+    )
+
+
+ADDING = cells("def add_to_class(Class):  #@save\n    return Class") + "\n"
 
 
 def modules(toy, *bodies: str, **write) -> dict[str, str]:
@@ -29,7 +39,7 @@ def problems(toy, *bodies: str, **write) -> list[str]:
     return caught.value.problems
 
 
-def test_generated_module(toy):
+def test_generated_modules(toy):
     body = "## Scaling\n\n" + cells(
         "#@save\nimport math\nimport json\nimport os.path\nimport os\n"
         "from collections import Counter, OrderedDict",
@@ -41,33 +51,27 @@ def test_generated_module(toy):
         "os.path.join('a', 'b')",
     )
     second = cells("é = d2l.scale('é', d2l.EPSILON), d2l.EPSILON  #@save", "d2l.show_images")
-    chapter = source.read
-    text = modules(toy, body, second)["mxnet"]
-    ids = [cell.id for cell in chapter(toy.project, "02_toy").tab("mxnet")]
-    other = [cell.id for cell in chapter(toy.project, "03_toy").tab("mxnet")]
-    assert text == (
-        '"""What the chapters save for MXNet; other names come from the d2l book.\n'
+    third = tabbed("#@save\nimport json", "TAB = json, d2l.é, '{name}'  #@save")
+    texts = modules(toy, body, second, third)
+    assert list(texts) == ["common", "pytorch", "mxnet", "jax", "tensorflow"]
+    assert texts["common"] == (
+        '"""What the chapters save for all frameworks, whose modules hand it on.\n'
         "\n"
-        "Generated from notebooks/*.md, tab mxnet. To change a block, edit the\n"
+        "Generated from notebooks/*.md, cells without a tab. To change a block, edit the\n"
         "chapter that it names, then run `python -m tabbook build`.\n"
         '"""\n'
-        "\n"
-        "from d2l_ext import compat\n"
-        "\n"
-        'compat.prepare("mxnet")\n'
         "\n"
         "import math\n"
         "from collections import Counter\n"
         "\n"
+        "# fmt: off\n"
         "__all__ = [\n"
-        '    "EPSILON",\n'
-        '    "Scaler",\n'
-        '    "scale",\n'
-        '    "é",\n'
+        '    "EPSILON", "scale", "Scaler", "é",\n'
         "]\n"
+        "# fmt: on\n"
         "\n"
         "\n"
-        f'# From notebooks/02_toy.md, section "Scaling", cell {ids[3]}\n'
+        '# From notebooks/02_toy.md, section "Scaling"\n'
         "# Small, but not zero.\n"
         "EPSILON = 1e-8\n"
         "\n"
@@ -80,7 +84,6 @@ def test_generated_module(toy):
         "    return math.sqrt(x) + y  # é\n"
         "\n"
         "\n"
-        f'# From notebooks/02_toy.md, section "Scaling", cell {ids[4]}\n'
         "@Counter\n"
         "# why\n"
         "class Scaler:\n"
@@ -88,8 +91,34 @@ def test_generated_module(toy):
         '        return f"{x}", scale(EPSILON), Scaler\n'
         "\n"
         "\n"
-        f"# From notebooks/03_toy.md, cell {other[1]}\n"
+        "# From notebooks/03_toy.md\n"
         'é = scale("é", EPSILON), EPSILON\n'
+    )
+    assert texts["mxnet"] == (
+        '"""What the chapters save for MXNet; other names come from the d2l book.\n'
+        "\n"
+        "Generated from notebooks/*.md, tab mxnet. To change a block, edit the\n"
+        "chapter that it names, then run `python -m tabbook build`.\n"
+        '"""\n'
+        "\n"
+        "from d2l_ext import compat\n"
+        "\n"
+        'compat.prepare("mxnet")\n'
+        "\n"
+        "import json\n"
+        "\n"
+        "from d2l_ext import common\n"
+        "from d2l_ext.common import *\n"
+        "\n"
+        "# fmt: off\n"
+        "__all__ = [\n"
+        '    *common.__all__, "TAB",\n'
+        "]\n"
+        "# fmt: on\n"
+        "\n"
+        "\n"
+        "# From notebooks/04_toy.md\n"
+        'TAB = json, é, "mxnet"\n'
         "\n"
         "\n"
         '__getattr__ = compat.fall_through("mxnet")\n'
@@ -100,14 +129,107 @@ def test_each_framework_gets_its_own_tabs(toy):
     body = (
         '```python tab="jax"\n#@save\nfrom d2l_ext import jax as d2l\nimport math as m\n```\n\n'
         '```python tab="pytorch, mxnet, tensorflow"\n#@save\nimport cmath as m\n```\n\n'
-        + cells("def root(x):  #@save\n    return m.sqrt(x)")
+        + tabbed("def root(x):  #@save\n    return m.sqrt(x)")
     )
     texts = modules(toy, body)
+    assert "common" not in texts, "nothing is saved for all"
     assert "import math as m\n" in texts["jax"]
     assert "import cmath as m\n" in texts["pytorch"]
     for text in texts.values():
-        assert "as d2l" not in text
+        assert "as d2l" not in text and "common" not in text
         ast.parse(text)
+
+
+# Methods that are added to a class ---------------------------------------------------------------
+
+CLASS = 'class Model:  #@save\n    """Text\n    of more lines."""'
+
+
+def test_an_added_method_stands_in_its_class(toy):
+    first = cells(CLASS, "@d2l.add_to_class(Model)  #@save\ndef one(self):\n    return d2l.Model")
+    second = "## Later\n\n" + cells(
+        "@d2l.add_to_class(d2l.Model)  #@save\n"
+        "@property\n"
+        'def two(self):\n    """Two."""\n    return "a b", self.one()',
+        "x = 1  #@save",
+    )
+    text = modules(toy, ADDING + first, second)["common"]
+    assert text.endswith(
+        "class Model:\n"
+        '    """Text\n'
+        '    of more lines."""\n'
+        "\n"
+        "    def one(self):\n"
+        "        return Model\n"
+        "\n"
+        '    # From notebooks/03_toy.md, section "Later"\n'
+        "    @property\n"
+        "    def two(self):\n"
+        '        """Two."""\n'
+        '        return "a b", self.one()\n'
+        "\n"
+        "\n"
+        '# From notebooks/03_toy.md, section "Later"\n'
+        "x = 1\n"
+    )
+    assert '"add_to_class", "Model", "x",' in text, "methods are no names of the module"
+
+
+def test_tabs_add_their_methods_to_their_own_class(toy):
+    own = tabbed("class Model(d2l.Shared):  #@save\n    tab = '{name}'")
+    added = tabbed("@d2l.add_to_class(d2l.Model)  #@save\ndef run(self):\n    return '{name}'")
+    texts = modules(toy, ADDING + cells("class Shared:  #@save\n    pass"), own, added)
+    for name, text in texts.items():
+        assert (f'def run(self):\n        return "{name}"' in text) == (name != "common")
+
+
+def test_what_a_call_runs_is_one_method_by_several_names(toy):
+    names = {"pytorch": "forward", "mxnet": "hybrid_forward", "jax": "__call__"}
+    own = tabbed("class Model:  #@save\n    pass") + "\n"
+    added = "\n".join(
+        f'```python tab="{tab}"\n@add_to_class(Model)  #@save\n'
+        f"def {names.get(tab, 'call')}(self):\n    pass\n```\n"
+        for tab in FRAMEWORKS
+    )
+    assert "def call(self)" in modules(toy, ADDING + own + added)["tensorflow"]
+    other = added.replace("def call(", "def apply(")
+    found = problems(toy, ADDING + own + other)
+    assert "'Model.apply' is saved, but not for pytorch, mxnet, jax" in "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("@add_to_class(Model)  #@save\ndef one(self):\n    pass", "'Model.one' is saved already"),
+        ("@add_to_class(d2l.x)  #@save\ndef f(self):\n    pass", "'x' is not a class that these"),
+        (
+            "@add_to_class(Model)  #@save\ndef f(self, y=x):\n    pass",
+            "'x' in the head of a method",
+        ),
+        (
+            "@add_to_class(Model)  #@save\ndef f(self):\n    return '''a\n    b'''",
+            "a string over several lines in a method that is added; cut it up",
+        ),
+    ],
+)
+def test_message_of_a_method_that_cannot_be_added(toy, method, message):
+    one = "x = 1  #@save\n@add_to_class(Model)  #@save\ndef one(self):\n    pass"
+    found = problems(toy, ADDING + cells(CLASS, one, method))
+    assert len(found) == 1 and f": {message}" in found[0], found
+
+
+# What breaks a rule ------------------------------------------------------------------------------
+
+
+def test_what_all_share_names_no_framework(toy):
+    for written in ("import torch", "from jax import numpy", "from d2l_ext import jax as d2l"):
+        (found,) = problems(toy, cells(f"#@save\n{written}"))
+        assert found.endswith(f"'{written}' in a cell for all tabs; move it into the tabs")
+    for used in ("name", "d2l.name", "json"):
+        body = tabbed("#@save\nimport json", "name = 1  #@save")
+        (found,) = problems(toy, body + cells(f"def f():  #@save\n    return {used}"))
+        bare = used.removeprefix("d2l.")
+        assert f"cell for all tabs uses '{bare}', which tabs save; make it a method" in found
 
 
 @pytest.mark.parametrize(
@@ -215,7 +337,13 @@ def test_each_framework_gets_its_own_tabs(toy):
             cells("#@save\nfrom d2l_ext import jax as d2l"),
             5,
             33,
-            "'from d2l_ext import jax as d2l' in this tab; write 'from d2l_ext import torch",
+            "'from d2l_ext import jax as d2l' in a cell for all tabs; move it into the tabs",
+        ),
+        (
+            tabbed("#@save\nfrom d2l_ext import torch as d2l"),
+            7,
+            43,
+            "'from d2l_ext import torch as d2l' in this tab; write 'from d2l_ext import jax as",
         ),
         (
             cells("#@save\nfrom os import *"),
@@ -258,7 +386,7 @@ def test_message_of_a_broken_rule(toy, body, cell, line, message):
 def test_fstring_that_hides_a_name_from_the_syntax_tree_is_rewritten_or_rejected(toy):
     body = cells("g = 1  #@save", "def f():  #@save\n    return f'é {d2l.g}'")
     try:
-        text = modules(toy, body)["jax"]
+        text = modules(toy, body)["common"]
     except TabbookError as error:  # Python 3.11 gives no positions inside of f-strings
         assert "can't place 'd2l.g' (in an f-string?); give it a name first" in str(error)
     else:

@@ -19,7 +19,7 @@ DATA = mutants.read(mutants.DATA.read_text(encoding="utf-8"))
 @pytest.mark.parametrize("framework", mutants.MODULES)
 def test_every_mutant_changes_the_library_as_it_is(framework):
     """The text to replace is there, and what comes out is another program."""
-    source = mutants.module(ROOT, framework).read_text(encoding="utf-8")
+    source = mutants.joined(mutants.modules(ROOT, framework))
     stale, programs = [], {source}
     for mutant in DATA:
         if framework not in mutant.edits:
@@ -30,7 +30,8 @@ def test_every_mutant_changes_the_library_as_it_is(framework):
             stale.append(f"{mutant.name}: {problem}")
             continue
         assert chapter in mutants.FIRST, mutant.name
-        ast.parse(changed)
+        for text in changed.split(mutants.SEPARATOR):
+            ast.parse(text)
         assert changed not in programs, mutant.name
         programs.add(changed)
     assert not stale, "tests/mutants.toml is out of date:\n" + "\n".join(stale)
@@ -74,16 +75,17 @@ def test_entries_that_say_too_little_are_refused(entry, message):
 # The mistake -------------------------------------------------------------------------------------
 
 SOURCE = """\
-# From notebooks/02_masks.md, section "One", cell 0
+# From notebooks/02_masks.md, section "One"
 def one(x):
     if x:
         y = x + 1
     return y
 
 
-# From notebooks/04_models.md, section "Two", cell 0
-def two(x):
-    return x + 1
+class Model:
+    # From notebooks/04_models.md, section "Two"
+    def two(self, x):
+        return x + 1
 """
 
 
@@ -94,6 +96,17 @@ def test_text_is_replaced_and_indented():
     source, chapter = mutants.mutate(SOURCE, [("return x", "return 2 * x", 1), ("x + 1", "x", 2)])
     assert source == SOURCE.replace("return x", "return 2 * x").replace("x + 1", "x")
     assert chapter == "04"
+
+
+def test_a_mistake_may_be_in_what_all_frameworks_share(tmp_path):
+    (tmp_path / "d2l_ext").mkdir()
+    paths = mutants.modules(tmp_path, "pytorch")
+    for path, text in zip(paths, (SOURCE, SOURCE.replace("x + 1", "x - 1"))):
+        path.write_text(text)
+    source, chapter = mutants.mutate(mutants.joined(paths), [("return x - 1", "return x", 1)])
+    assert chapter == "04"
+    own, shared = source.split(mutants.SEPARATOR)
+    assert own == SOURCE and shared.endswith("        return x\n")
 
 
 @pytest.mark.parametrize(("find", "there"), [("x + 1", 2), ("x + 2", 0)])

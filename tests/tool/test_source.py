@@ -110,7 +110,12 @@ def test_an_edit_changes_one_id(toy):
         ),
         (
             code("x", "hide=true"),
-            "unknown attribute 'hide'; known are alt, exercise, part, points, r",
+            "unknown attribute 'hide'; known are alt, exercise, fold, part, poin",
+        ),
+        (code("x", 'fold=" "'), "fold says nothing; write what is closed there"),
+        (
+            code("", 'tab="jax" fold="this" reason="none"'),
+            "fold belongs on code, and not on an exer",
         ),
         (code("x", 'tab="jax" tab="mxnet"'), "attribute 'tab' stands twice; keep one"),
         (

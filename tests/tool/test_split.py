@@ -50,6 +50,15 @@ def test_readers_find_the_solution_folded_and_no_hidden_tests(toy):
     assert (tests.source, tests.metadata) == ('assert double(3) == 6, "twice 3 is 6"', {})
 
 
+def test_folded_code_is_closed_under_its_line(toy):
+    toy.write("02_toy", '```python fold="how  it is timed"\nx = 1\n```\n')
+    chapter = source.read(toy.project, "02_toy")
+    line, code = split.notebook(chapter, "jax").cells[1:]
+    assert line.source == "*How it is timed: click on the three dots to see the code.*"
+    assert (code.source, code.metadata) == ("x = 1", {"jupyter": {"source_hidden": True}})
+    assert line.id == f"{code.id}-fold"
+
+
 def test_build_keeps_the_outputs_of_unchanged_cells_only(executed):
     def stored():
         notebook = nbformat.read(executed.project.notebook("02_toy", "jax"), as_version=4)
