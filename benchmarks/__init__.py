@@ -40,14 +40,17 @@ def median_seconds(function, repeats, warm_up=1):
     return statistics.median(times(function, repeats, warm_up))
 
 
-def in_own_process(module, contestant, *options):
+def in_own_process(module, contestant, *options, **variables):
     """What `python -m MODULE --worker CONTESTANT OPTIONS` prints in its last line, from JSON.
+
+    Args:
+        variables: of the process's environment, besides those of this one.
 
     Raises:
         RuntimeError: if it fails; the message has what it wrote to stderr.
     """
     command = [sys.executable, "-m", module, "--worker", contestant, *options]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"{contestant} failed:\n{done.stderr}")

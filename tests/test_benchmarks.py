@@ -125,6 +125,27 @@ def test_the_products_do_the_operations(corpus, monkeypatch):
     assert speed.all_products(None, corpus, config) == expected
 
 
+def test_jax_trains_without_a_cache_and_then_with_what_is_left_there(corpus, monkeypatch):
+    found = []
+
+    def in_own_process(module, contestant, *options, XDG_CACHE_HOME):
+        cache = Path(XDG_CACHE_HOME)
+        found.append((contestant, [path.name for path in cache.iterdir()]))
+        (cache / contestant).touch()
+        return {"seconds": 1.0, "compilation": 0.0, "pass": 1.0, "loss": 1.0, "bleu": 1.0} | {
+            "rate": 1.0,
+            "products": 1.0,
+            "gpu": None,
+        }
+
+    monkeypatch.setattr(speed, "load", lambda name: corpus)
+    monkeypatch.setattr(speed.benchmarks, "in_own_process", in_own_process)
+    monkeypatch.setattr("sys.argv", ["speed", "--framework", "jax", "--repeats", "2"])
+    speed.main()
+    once = [(speed.D2L, []), ("jax", [speed.D2L]), (speed.AGAIN, [speed.D2L, "jax"])]
+    assert [(contestant, sorted(names)) for contestant, names in found] == once * 2
+
+
 @pytest.mark.parametrize("contestant", speed.LIBRARIES)
 def test_a_long_translation_makes_all_its_steps(contestant, monkeypatch):
     if contestant not in {framework.name for framework in frameworks.UNDER_TEST}:

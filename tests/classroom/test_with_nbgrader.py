@@ -1,7 +1,5 @@
 """The real nbgrader gives the exercises' answers the points that they deserve."""
 
-import pytest
-
 from tests.classroom import with_nbgrader
 
 RIGHT, WRONG = 3, 8  # answers of each exercise that are graded here; `make grading` grades all
@@ -16,39 +14,30 @@ def test_answers_get_what_they_deserve(framework, tmp_path):
     for exercise in with_nbgrader.variants.exercises():
         kinds = [counts[kind, exercise] for kind in ("solution", "untouched", "right", "wrong")]
         assert kinds == [1, 1, RIGHT, WRONG]
-    assert seconds < 60 * len(with_nbgrader.variants.chapters())  # a minute an assignment
+    assert seconds < 60 * len(with_nbgrader.variants.chapters())  # of an assignment each
 
 
 def test_undeserved_points_are_found():
-    graded = {
-        "solution": {"a": (5, 6)},
-        "untouched": dict.fromkeys(with_nbgrader.variants.exercises(), (1, 6)),
-        "right-00": {"a": (6, 6), "b": (0, 6)},
-        "wrong-00": {"a": (6, 6), "b": (2, 6)},
-    }
-    handed_in = {"solution": {"a": ""}, "untouched": {}, "right-00": {"a": "", "b": ""}}
-    found = with_nbgrader.undeserved({**handed_in, "wrong-00": {"a": "", "b": ""}}, graded)
-    assert [text for text in found if "untouched" not in text] == [
-        "solution, a: 5 of 6",
-        "right-00, b: 0 of 6",
-        "wrong-00, a: 6 of 6",
-    ]
-    assert sum("untouched" in text for text in found) == len(with_nbgrader.variants.exercises())
+    kinds = {"a": "solution", "b": "untouched", "c": "right", "d": "wrong", "e": "wrong"}
+    handed_in = {label: ("exercise", kind, "") for label, kind in kinds.items()}
+    graded = {"a": (5, 6), "b": (1, 6), "c": (0, 6), "d": (6, 6), "e": (2, 6)}
+    found = with_nbgrader.undeserved(handed_in, graded)
+    assert found == ["a: 5 of 6", "b: 1 of 6", "c: 0 of 6", "d: 6 of 6"]
 
 
-@pytest.mark.parametrize("kind", ["right", "wrong"])
-def test_every_variant_is_handed_in_once(framework, kind):
-    texts = [
-        text
-        for number in range(99)
-        for text in with_nbgrader.nth(kind, number, framework.name).values()
-    ]
+def test_every_variant_is_handed_in_once_and_nothing_wrong_after_something_right(framework):
+    found = list(with_nbgrader.answers(framework.name, 99, 99).values())
     wanted = [
-        variant.texts[framework.name]
+        (variant.exercise, "right" if variant.right else "wrong", variant.texts[framework.name])
         for variant in with_nbgrader.variants.all_variants()
-        if variant.right == (kind == "right") and framework.name in variant.texts
+        if framework.name in variant.texts
     ]
-    assert sorted(texts) == sorted(wanted)
+    given = [answer for answer in found if answer[1] in ("wrong", "right")]
+    assert sorted(given) == sorted(wanted)
+    for exercise in with_nbgrader.variants.exercises():
+        kinds = [kind for name, kind, _ in found if name == exercise]
+        assert kinds[0] == "untouched" and kinds[-1] == "solution"
+        assert kinds == sorted(kinds, key=["untouched", "wrong", "right", "solution"].index)
 
 
 def test_the_page_is_written_by_the_command():

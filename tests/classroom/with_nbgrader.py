@@ -1,12 +1,14 @@
 """Hands in answers to the exercises and has the real nbgrader grade them, in the class run.
 
-An assignment made for this holds the exercises of all chapters, so that one kernel grades an
-answer to each. A student hands in one kind of answer to all: the solutions, nothing, or each one's
-n-th right or wrong variant. `make grading` hands in all variants in all frameworks and writes what
-came of it into docs/grading.md; tests/classroom/test_with_nbgrader.py hands in some of them.
+The assignment made for this holds each exercise of all chapters once for each answer, so that one
+kernel grades all of them. An exercise's untouched cell stands first, then the wrong answers, then
+the right ones, so that what an answer leaves behind gives none after it points that it does not
+deserve. `make grading` hands in all variants in all frameworks and writes what came of it into
+docs/grading.md; tests/classroom/test_with_nbgrader.py hands in some of them.
 """
 
 import argparse
+import copy
 import re
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 import nbformat
+from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 
 from benchmarks import NAMES, markdown
@@ -25,96 +28,85 @@ from tabbook.project import FRAMEWORKS, Project
 from tests.classroom import variants
 from tests.classroom.small_course import nbgrader_command
 
-ASSIGNMENT = "all_exercises"
+ASSIGNMENT, STUDENT = "all_exercises", "student"
 PAGE = variants.ROOT / "docs" / "grading.md"
 REGION = re.compile(r"(<!-- #region make grading -->\n).*?(<!-- #endregion -->)", re.DOTALL)
 
 
-def nth(kind, number, framework):
-    """Every exercise's right (or wrong) variant of this number: {exercise: text}.
+def answers(framework, rights, wrongs):
+    """What is handed in, in the order in which it is graded.
 
-    An exercise that has no more of them, or none in this framework, is not in it.
+    Args:
+        framework: its name.
+        rights, wrongs: how many variants of each exercise, at most.
+
+    Returns:
+        {label: (exercise, kind, text)}; the kinds are "untouched" (the text is None), "wrong",
+        "right" and "solution".
     """
     found = {}
     for exercise in variants.exercises():
-        possible = [
-            variant.texts[framework]
-            for variant in variants.all_variants()
-            if variant.exercise == exercise
-            and variant.right == (kind == "right")
-            and framework in variant.texts
-        ]
-        if number < len(possible):
-            found[exercise] = possible[number]
+        texts = {"wrong": [], "right": []}
+        for variant in variants.all_variants():
+            if variant.exercise == exercise and framework in variant.texts:
+                texts["right" if variant.right else "wrong"].append(variant.texts[framework])
+        found[f"{exercise}-untouched"] = (exercise, "untouched", None)
+        for kind, most in (("wrong", wrongs), ("right", rights)):
+            for number, text in enumerate(texts[kind][:most]):
+                found[f"{exercise}-{kind}-{number:02}"] = (exercise, kind, text)
+        solution = variants.cells(framework, exercise)["solution"]
+        found[f"{exercise}-solution"] = (exercise, "solution", solution)
     return found
 
 
-def students(framework, rights, wrongs):
-    """Who hands in what: {student: {exercise: text}}."""
-    solved = {name: variants.cells(framework, name)["solution"] for name in variants.exercises()}
-    handed_in = {"solution": solved, "untouched": {}}
-    for kind, count in (("right", rights), ("wrong", wrongs)):
-        for number in range(count):
-            answers = nth(kind, number, framework)
-            if answers:
-                handed_in[f"{kind}-{number:02}"] = answers
-    return handed_in
+def source_notebook(framework, handed_in):
+    """The exercises of all chapters in one source notebook, once for each answer.
 
-
-def source_notebook(framework):
-    """The exercises of all chapters in one source notebook, with all their imports."""
+    Args:
+        framework: its name.
+        handed_in: as from `answers`. The labels stand for the exercises' names in the grade ids.
+    """
     project = Project(variants.ROOT)
     parts = [assignments.notebook(project, c, framework) for c in variants.chapters()]
     whole, imports = parts[0], parts[0].cells[1]
     imports.source = "\n\n".join(part.cells[1].source for part in parts)
-    whole.cells = [imports, *(cell for part in parts for cell in part.cells[2:])]
+    given = [cell for part in parts for cell in part.cells[2:]]
+    whole.cells = [imports]
+    for label, (exercise, *_) in handed_in.items():
+        for cell in copy.deepcopy(given):
+            name, dash, part = cell.metadata.nbgrader.grade_id.partition("-")
+            if name == exercise:
+                cell.metadata.nbgrader.grade_id = f"{label}{dash}{part}"
+                cell.id = new_code_cell().id
+                whole.cells.append(cell)
     return whole
 
 
-def make_course(course, framework):
-    """Write the course and have nbgrader generate the assignment."""
-    folder = course / "source" / ASSIGNMENT
-    folder.mkdir(parents=True)
-    nbformat.write(source_notebook(framework), folder / f"{ASSIGNMENT}.ipynb")
+def hand_in(course, framework, handed_in):
+    """Have nbgrader generate the assignment, and hand in the answers.
+
+    Args:
+        course: a folder to make.
+        framework: its name.
+        handed_in: as from `answers`.
+    """
+    name = f"{ASSIGNMENT}/{ASSIGNMENT}.ipynb"
+    (course / "source" / ASSIGNMENT).mkdir(parents=True)
+    nbformat.write(source_notebook(framework, handed_in), course / "source" / name)
     config = assignments.config(FRAMEWORKS[framework])
     (course / "nbgrader_config.py").write_text(config, encoding="utf-8")
     nbgrader_command(course, "generate_assignment", ASSIGNMENT)
-
-
-def submit(course, student, answers):
-    """Hand in the released notebook with these answers in their cells."""
-    released = course / "release" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
-    notebook = nbformat.read(released, as_version=4)
+    notebook = nbformat.read(course / "release" / name, as_version=4)
     for cell in notebook.cells:
-        if cell.metadata.get("nbgrader", {}).get("solution"):
-            cell.source = answers.get(cell.metadata.nbgrader.grade_id, cell.source)
-    target = course / "submitted" / student / ASSIGNMENT
-    target.mkdir(parents=True)
-    nbformat.write(notebook, target / released.name)
-
-
-def class_run(course):
-    """Grade all submissions; every one has to be graded."""
-    command = [sys.executable, "-m", "classroom", "grade", ASSIGNMENT, "--course", str(course)]
-    done = subprocess.run(command, cwd=variants.ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def grades(course):
-    """What the gradebook says: {student: {exercise: (points, maximum)}}."""
-    found = {}
-    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
-        for submission in book.assignment_submissions(ASSIGNMENT):
-            points = found.setdefault(submission.student.id, {})
-            for grade in submission.notebooks[0].grades:
-                exercise = grade.name.rpartition("-")[0]
-                score, maximum = points.get(exercise, (0, 0))
-                points[exercise] = (score + grade.auto_score, maximum + grade.max_score)
-    return found
+        facts = cell.metadata.get("nbgrader", {})
+        if facts.get("solution") and handed_in[facts.grade_id][2] is not None:
+            cell.source = handed_in[facts.grade_id][2]
+    (course / "submitted" / STUDENT / ASSIGNMENT).mkdir(parents=True)
+    nbformat.write(notebook, course / "submitted" / STUDENT / name)
 
 
 def hand_in_and_grade(course, framework, rights, wrongs):
-    """Do all of the above.
+    """Hand in answers and grade them, all of which has to be possible.
 
     Args:
         course: a folder to make.
@@ -122,41 +114,38 @@ def hand_in_and_grade(course, framework, rights, wrongs):
         rights, wrongs: how many variants of each exercise are handed in, at most.
 
     Returns:
-        (handed in, grades, seconds for the solutions alone)
+        (handed in, as from `answers`; {label: (points, maximum)}; seconds that grading took)
     """
-    make_course(course, framework)
-    handed_in = students(framework, rights, wrongs)
-    submit(course, "solution", handed_in["solution"])
+    handed_in = answers(framework, rights, wrongs)
+    hand_in(course, framework, handed_in)
+    command = [sys.executable, "-m", "classroom", "grade", ASSIGNMENT, "--course", str(course)]
     started = time.perf_counter()
-    class_run(course)
+    done = subprocess.run(command, cwd=variants.ROOT, capture_output=True, text=True)
     seconds = time.perf_counter() - started
-    for student, answers in handed_in.items():
-        if student != "solution":
-            submit(course, student, answers)
-    class_run(course)
-    return handed_in, grades(course), seconds
+    assert done.returncode == 0, done.stdout + done.stderr
+    graded = {}
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+        for grade in book.find_submission(ASSIGNMENT, STUDENT).notebooks[0].grades:
+            label = grade.name.rpartition("-")[0]
+            score, maximum = graded.get(label, (0, 0))
+            graded[label] = (score + grade.auto_score, maximum + grade.max_score)
+    return handed_in, graded, seconds
 
 
 def undeserved(handed_in, graded):
     """Say which answers did not get the points that they deserve."""
-    wrong = []
-    for student, answers in handed_in.items():
-        for exercise in answers or variants.exercises():
-            points, maximum = graded[student][exercise]
-            kind = student.partition("-")[0]
-            fair = {"untouched": points == 0, "wrong": points < maximum}
-            if not fair.get(kind, points == maximum):
-                wrong.append(f"{student}, {exercise}: {points:g} of {maximum:g}")
-    return wrong
+    found = []
+    for label, (_, kind, _) in handed_in.items():
+        points, maximum = graded[label]
+        fair = {"untouched": points == 0, "wrong": points < maximum}
+        if not fair.get(kind, points == maximum):
+            found.append(f"{label}: {points:g} of {maximum:g}")
+    return found
 
 
 def counts(handed_in):
     """How many answers of a kind were graded for each exercise: {(kind, exercise): number}."""
-    return Counter(
-        (student.partition("-")[0], exercise)
-        for student, answers in handed_in.items()
-        for exercise in answers or variants.exercises()
-    )
+    return Counter((kind, exercise) for exercise, kind, _ in handed_in.values())
 
 
 def page(results):
@@ -183,8 +172,8 @@ def page(results):
         f"Written by `make grading`; answers are counted for {order}. The right ones and the "
         "solutions\ngot all points, the untouched cells none, the wrong ones less than all.\n\n"
         f"{markdown(rows)}\n\n"
-        "To grade the eight solutions in one notebook, more than any assignment holds, kernel,\n"
-        f"imports and sandbox included:\n\n{markdown(times)}\n"
+        "To grade all of them in one notebook, kernel, imports and sandbox included:\n\n"
+        f"{markdown(times)}\n"
     )
 
 
