@@ -2,18 +2,16 @@
 
 from tests.classroom import with_nbgrader
 
-RIGHT, WRONG = 3, 8  # answers of each exercise that are graded here; `make grading` grades all
-
 
 def test_answers_get_what_they_deserve(framework, tmp_path):
     handed_in, graded, seconds = with_nbgrader.hand_in_and_grade(
-        tmp_path / "course", framework.name, RIGHT, WRONG
+        tmp_path / "course", framework.name
     )
     assert with_nbgrader.undeserved(handed_in, graded) == []
     counts = with_nbgrader.counts(handed_in)
     for exercise in with_nbgrader.variants.exercises():
-        kinds = [counts[kind, exercise] for kind in ("solution", "untouched", "right", "wrong")]
-        assert kinds == [1, 1, RIGHT, WRONG]
+        assert counts["untouched", exercise] == counts["solution", exercise] == 1
+        assert counts["right", exercise] >= 3 and counts["wrong", exercise] >= 8
     assert seconds < 60 * len(with_nbgrader.variants.chapters())  # of an assignment each
 
 
@@ -26,7 +24,7 @@ def test_undeserved_points_are_found():
 
 
 def test_every_variant_is_handed_in_once_and_nothing_wrong_after_something_right(framework):
-    found = list(with_nbgrader.answers(framework.name, 99, 99).values())
+    found = list(with_nbgrader.answers(framework.name).values())
     wanted = [
         (variant.exercise, "right" if variant.right else "wrong", variant.texts[framework.name])
         for variant in with_nbgrader.variants.all_variants()

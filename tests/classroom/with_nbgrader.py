@@ -3,8 +3,7 @@
 The assignment made for this holds each exercise of all chapters once for each answer, so that one
 kernel grades all of them. An exercise's untouched cell stands first, then the wrong answers, then
 the right ones, so that what an answer leaves behind gives none after it points that it does not
-deserve. `make grading` hands in all variants in all frameworks and writes what came of it into
-docs/grading.md; tests/classroom/test_with_nbgrader.py hands in some of them.
+deserve. `make grading` writes what came of it into docs/grading.md.
 """
 
 import argparse
@@ -33,12 +32,8 @@ PAGE = variants.ROOT / "docs" / "grading.md"
 REGION = re.compile(r"(<!-- #region make grading -->\n).*?(<!-- #endregion -->)", re.DOTALL)
 
 
-def answers(framework, rights, wrongs):
-    """What is handed in, in the order in which it is graded.
-
-    Args:
-        framework: its name.
-        rights, wrongs: how many variants of each exercise, at most.
+def answers(framework):
+    """What is handed in for a framework of this name, in the order in which it is graded.
 
     Returns:
         {label: (exercise, kind, text)}; the kinds are "untouched" (the text is None), "wrong",
@@ -51,8 +46,8 @@ def answers(framework, rights, wrongs):
             if variant.exercise == exercise and framework in variant.texts:
                 texts["right" if variant.right else "wrong"].append(variant.texts[framework])
         found[f"{exercise}-untouched"] = (exercise, "untouched", None)
-        for kind, most in (("wrong", wrongs), ("right", rights)):
-            for number, text in enumerate(texts[kind][:most]):
+        for kind in texts:
+            for number, text in enumerate(texts[kind]):
                 found[f"{exercise}-{kind}-{number:02}"] = (exercise, kind, text)
         solution = variants.cells(framework, exercise)["solution"]
         found[f"{exercise}-solution"] = (exercise, "solution", solution)
@@ -105,18 +100,17 @@ def hand_in(course, framework, handed_in):
     nbformat.write(notebook, course / "submitted" / STUDENT / name)
 
 
-def hand_in_and_grade(course, framework, rights, wrongs):
-    """Hand in answers and grade them, all of which has to be possible.
+def hand_in_and_grade(course, framework):
+    """Hand in all answers and grade them, all of which has to be possible.
 
     Args:
         course: a folder to make.
         framework: its name.
-        rights, wrongs: how many variants of each exercise are handed in, at most.
 
     Returns:
         (handed in, as from `answers`; {label: (points, maximum)}; seconds that grading took)
     """
-    handed_in = answers(framework, rights, wrongs)
+    handed_in = answers(framework)
     hand_in(course, framework, handed_in)
     command = [sys.executable, "-m", "classroom", "grade", ASSIGNMENT, "--course", str(course)]
     started = time.perf_counter()
@@ -183,7 +177,7 @@ def main():
     results = {}
     for framework in parser.parse_args().framework:
         with tempfile.TemporaryDirectory() as folder:
-            results[framework] = hand_in_and_grade(Path(folder) / "course", framework, 99, 99)
+            results[framework] = hand_in_and_grade(Path(folder) / "course", framework)
         handed_in, graded, seconds = results[framework]
         print(
             f"{framework}: {sum(counts(handed_in).values())} answers, {seconds:.0f} s", flush=True
