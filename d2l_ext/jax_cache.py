@@ -30,12 +30,12 @@ def turn_on() -> Path | None:
     """
     import jax
     import jaxlib
-    import pooch
+    import platformdirs
 
     if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
         return None
     kind = f"jaxlib-{jaxlib.__version__}-{_processor()}"
-    folder = Path(pooch.os_cache("d2l_ext")) / "jax" / kind
+    folder = Path(platformdirs.user_cache_dir("d2l_ext", appauthor=False), "jax", kind)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK) or not _mine(folder):

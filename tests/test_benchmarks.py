@@ -179,10 +179,11 @@ def test_mixed_precision_is_near_float32_and_rounds():
     d2l = frameworks.FRAMEWORKS["pytorch"].d2l
     model = d2l.new_model(tiny.config("attention", 2, bidirectional=False))
     batch = scaling.random_batch(5, 3)
-    given = batch.src % 9, batch.src_valid_len, batch.tgt_in % 9
-    expected, _ = d2l.teacher_forcing(model, *given)
-    speed.mixed_precision(model)
-    found, _ = d2l.teacher_forcing(model, *given)
+    given = d2l.tensors(model, batch.src % 9, batch.src_valid_len, batch.tgt_in % 9)
+    with d2l.inference(model):
+        expected, _ = map(d2l.to_numpy, model(*given))
+        speed.mixed_precision(model)
+        found, _ = map(d2l.to_numpy, model(*given))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=0.05)
     assert abs(found - expected).max() > 1e-5
