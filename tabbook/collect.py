@@ -470,9 +470,8 @@ def _module(project: Project, library: Library) -> str:
     if before and before.names:
         imports += ["from d2l_ext import common", "from d2l_ext.common import *"]
         listed = ["*common.__all__", *listed]
-    names = textwrap.fill(
-        "".join(f"{name}, " for name in listed), 95, initial_indent="    ", subsequent_indent="    "
-    )
+    names = "".join(f"{name}, " for name in listed)
+    names = textwrap.fill(names, 95, initial_indent="    ", subsequent_indent="    ")
     text = (
         f'"""{about}\n\n'
         f"Generated from notebooks/*.md{where}. To change a block, edit the\n"
