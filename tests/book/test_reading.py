@@ -150,13 +150,14 @@ def test_the_keyboard_skips_to_the_text(page):
     assert page.evaluate("document.activeElement.closest('main') !== null")
 
 
-def test_the_keyboard_opens_solutions(page):
+@pytest.mark.parametrize("line", ["Solution", "How a call is timed"])
+def test_the_keyboard_opens_what_is_folded(page, line):
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(CHAPTERS[4])
     typeset(page)
     code = page.locator("details .highlight-python:visible")
     assert code.count() == 0
-    page.locator("summary").focus()
+    page.locator("summary:visible").filter(has_text=line).focus()
     page.keyboard.press("Enter")
     expect(code.first).to_be_visible()
     # What scrolls in there can be reached now
