@@ -5,12 +5,14 @@ compares what the function gives with NumPy in float64, on inputs of its own, an
 AssertionError with words that a student can use. Where the result is that of a well-known mistake,
 it names the mistake. Everything is seeded; nothing here imports a framework.
 
-A check looks at what a function gives back, not at how it is written. Results may be arrays of the
-framework or of NumPy, or lists, of any type of numbers.
+A check looks at what a function gives back, not at how it is written; only where a task forbids a
+loop, it counts the lines that are run. Results may be arrays of the framework or of NumPy, or
+lists, of any type of numbers.
 """
 
 import functools
 import linecache
+import sys
 import traceback
 
 import numpy as np
@@ -68,6 +70,39 @@ def _call(function, what, *inputs):
         raise Complaint(f"{name} raises {type(error).__name__}{place} {what}: {error}") from None
 
 
+def _demand_no_loop(function, what, *inputs):
+    """Complain if a function runs more lines of its own than a calculation without loops has.
+
+    Args:
+        function: the student's. A function that hides its code, being compiled, passes.
+        what: the inputs in words; hundreds of them, so that a loop shows.
+        inputs: what it is called with.
+    """
+    inner = [function.__code__] if hasattr(function, "__code__") else []
+    for code in inner:  # which grows: comprehensions and the like are code of their own
+        inner += [constant for constant in code.co_consts if hasattr(constant, "co_consts")]
+    lines = 0
+
+    def trace(frame, event, _):
+        nonlocal lines
+        if frame.f_code not in inner:
+            return None
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        _call(function, f"for {what}", *inputs)
+    finally:
+        sys.settrace(before)
+    _demand(
+        lines < 150,
+        f"{lines} lines of your code are run for {what}: the task wants all pairs at once, by "
+        "broadcasting, without a Python loop",
+    )
+
+
 def _numpy(value, d2l, name):
     """Turn a result, or a list of them, into a NumPy array.
 
@@ -110,11 +145,29 @@ def _numbers(value, d2l, name, shape, axes):
 def _pair(value, first, second):
     """Take a result of two apart."""
     is_pair = isinstance(value, list | tuple) and len(value) == 2
-    found = "nothing (None)" if value is None else f"a {type(value).__name__}"
-    if isinstance(value, list | tuple):
-        found += f" of {len(value)}"
+    if value is None:
+        found = "nothing (None)"
+    elif isinstance(value, list | tuple):
+        found = f"a {type(value).__name__} of {len(value)}"
+    elif hasattr(value, "shape"):
+        found = f"one array of shape {tuple(value.shape)}"
+    else:
+        found = f"something of type {type(value).__name__}"
     _demand(is_pair, f"the result should be a pair of {first} and {second}, not {found}")
     return value
+
+
+def _demand_order(pair, first, second, shape, other):
+    """Complain if the two of a pair have each other's shape.
+
+    Args:
+        pair: the result.
+        first, second: what they are, in words.
+        shape, other: the shapes that they should have.
+    """
+    found = [tuple(np.shape(each)) for each in pair]
+    turned = found == [other, shape] and shape != other
+    _demand(not turned, f"the pair is the wrong way round: {first} comes first, then {second}")
 
 
 def _close(found, expected):
@@ -213,6 +266,10 @@ def _judge_weights(weights, scores, mask, name="the weights"):
         raise Complaint(
             f"{row} has NaN though its valid scores are finite: does the exponential overflow?"
         )
+    _demand(
+        weights.any() or not mask.all(),
+        f"{name} are all 0, though every key is valid: True in the mask means valid",
+    )
     plain = np.where(np.isfinite(scores), scores, 0.0)
     if not mask.all():
         swapped = _masked(plain, ~mask)
@@ -245,7 +302,7 @@ def _judge_weights(weights, scores, mask, name="the weights"):
     if off.any():
         b, q = _first(off)
         problem = f"row {q} of sentence {b} of {name} sums to {weights[b, q].sum():.3g}, not to 1"
-        if scores[mask].min() < -1e9:
+        if scores[mask].min() < -90:
             problem += ": a valid score may be lower than the number that you put behind the mask"
         elif _close(weights, np.where(mask, _softmax(plain), 0.0)):
             problem += ": keys that are not valid take part in the sum"
@@ -321,9 +378,13 @@ def scaled_attention(function, d2l):
 
     sizes, shape = (2, 3, 5, 6, 4), (2, 3, 5)
     lengths = np.arange(5) < np.array([3, 5])[:, None, None]
-    far = case(*sizes, np.broadcast_to(np.arange(5) < 3, shape))
+    front = np.broadcast_to(np.arange(5) < 3, shape)
+    far = case(*sizes, front)
     far[1][:, 3:] *= 100
     far[2][:, 3:] = 1e6
+    large, low = case(*sizes, np.ones(shape, bool)), case(*sizes, front)
+    large[1][:] *= 100
+    low[0][:], low[1][:, :3] = 10, low[1][:, :3] - 20
     cases = [
         ("all keys valid", *case(*sizes, np.ones(shape, bool))),
         ("padding", *case(*sizes, np.broadcast_to(lengths, shape))),
@@ -333,6 +394,8 @@ def scaled_attention(function, d2l):
         ("long vectors", *case(1, 2, 60, 256, 3, _random_mask(rng, (1, 2, 60)))),
         ("a query without keys", *case(*sizes, _random_mask(rng, shape, empty=True))),
         ("large padding", *far),
+        ("scores of hundreds", *large),
+        ("scores far below 0", *low),
     ]
     for what, queries, keys, values, mask in cases:
         inputs = _Inputs(d2l, queries=queries, keys=keys, values=values, mask=mask)
@@ -340,6 +403,8 @@ def scaled_attention(function, d2l):
         inputs.demand_unchanged()
         output, weights = _pair(result, "output", "weights")
         full = np.broadcast_to(mask, (*queries.shape[:2], keys.shape[1]))
+        shape = (*queries.shape[:2], values.shape[-1])
+        _demand_order(result, "output", "weights", shape, full.shape)
         name = f"the weights ({what})"
         weights = _numbers(weights, d2l, name, full.shape, "(batch, queries, keys)")
         products = queries.astype("float64") @ keys.swapaxes(1, 2)
@@ -369,7 +434,6 @@ def scaled_attention(function, d2l):
                 not _close(average, weights @ keys) or _close(average, weights @ values),
                 f"{name} is the average of the keys; are keys and values swapped?",
             )
-        shape = (*queries.shape[:2], values.shape[-1])
         output = _numbers(output, d2l, name, shape, "(batch, queries, value size)")
         expected = weights @ values.astype("float64")
         if not np.allclose(output, expected, rtol=1e-3, atol=1e-3):
@@ -462,7 +526,7 @@ def additive_scores(function, d2l):
         if query_size == hiddens == key_size:
             turned_q = (queries.astype("float64") @ W_q.T)[:, :, None]
             turned_k = (keys.astype("float64") @ W_k.T)[:, None]
-            mistakes["W_q and W_k are turned"] = np.tanh(turned_q + turned_k) @ w_v
+            mistakes["W_q and W_k are transposed"] = np.tanh(turned_q + turned_k) @ w_v
         b, i, j = _first(~np.isclose(scores, expected, TOLERANCE, TOLERANCE))
         _blame(
             scores,
@@ -470,6 +534,9 @@ def additive_scores(function, d2l):
             f"{name}: query {i} and key {j} of sentence {b} have {scores[b, i, j]:.4g}; "
             f"expected {expected[b, i, j]:.4g}",
         )
+    shapes = (1, 200, 8), (1, 300, 8), (8, 4), (8, 4), (4,)
+    many = (d2l.from_numpy(rng.normal(size=shape).astype("float32")) for shape in shapes)
+    _demand_no_loop(function, "200 queries and 300 keys", *many)
 
 
 @_check
@@ -578,6 +645,8 @@ def attention_step(function, d2l):
         ("a single token", 1, 1, 3, 3, 3, [1]),
         ("as many sentences as steps", 4, 4, 4, 4, 4, [1, 2, 3, 4]),
         ("a long sentence", 3, 80, 8, 16, 8, [80, 1, 40]),
+        ("scores of hundreds", 2, 5, 4, 6, 3, [3, 5]),
+        ("scores far below 0", 2, 5, 4, 6, 3, [3, 4]),
     ]
     for what, batch, steps, num_hiddens, size, embed_size, lengths in cases:
         if lengths is None:
@@ -589,6 +658,14 @@ def attention_step(function, d2l):
         memory = rng.normal(size=(batch, steps, size)).astype("float32")
         memory[~mask] *= 50
         W_score = rng.normal(0, 0.3, (num_hiddens, size)).astype("float32")
+        if what == "scores of hundreds":
+            W_score *= 300
+        if what == "scores far below 0":  # the real tokens' only
+            towards = (hidden @ W_score)[:, None]
+            memory = np.where(mask[..., None], memory, 0) - np.where(mask[..., None], 300, 0) * (
+                towards / (towards**2).sum(axis=-1, keepdims=True)
+            )
+            memory = memory.astype("float32")
         W_x = rng.normal(size=(size + embed_size, num_hiddens)).astype("float32") / 2
         W_h = rng.normal(size=(num_hiddens, num_hiddens)).astype("float32") / 2
         asked = []
@@ -631,6 +708,7 @@ def attention_step(function, d2l):
         result = _call(function, f"for {what}", *inputs, score, gru)
         inputs.demand_unchanged()
         new_hidden, weights = _pair(result, "new state", "weights")
+        _demand_order(result, "new state", "weights", hidden.shape, mask.shape)
         name = f"the weights ({what})"
         weights = _numbers(weights, d2l, name, mask.shape, "(batch, steps)")
         name = f"the new state ({what})"
@@ -1125,7 +1203,9 @@ def alignment_error(function, d2l):
             - (len(found & wanted) + len(found & (wanted | other)))
             / (len(found) + len(wanted | other)),
             "1 minus is missing; this is a rate of success": 1 - expected,
-            "a link is (source, target), here it is turned": error([(t, s) for s, t in best]),
+            "a link is (source, target), here it is the other way round": error(
+                [(t, s) for s, t in best]
+            ),
             "each source token is linked, but it is the target tokens that look": error(
                 enumerate(weights.argmax(axis=0).tolist())
             ),

@@ -88,3 +88,19 @@ def test_ci_is_the_readmes_test_command():
     assert not any(
         word in line for line in commands[:-1] for word in ("make", "python", "pip", "pytest")
     )
+
+
+def test_each_term_of_the_glossary_is_a_word_of_its_chapter():
+    rows = re.findall(
+        r"^\| \*\*(.+?)\*\* \| (.+?) \|.*\(\.\./(notebooks/.+?\.md)\) \|$",
+        (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    terms = [term for term, *_ in rows]
+    assert len(terms) > 40 and terms == sorted(terms, key=str.casefold), (
+        "in the order of the alphabet"
+    )
+    for term, meaning, chapter in rows:
+        text = " ".join((ROOT / chapter).read_text(encoding="utf-8").casefold().split())
+        assert term.casefold() in text, f"{term}: not in {chapter}"
+        assert meaning[0].isupper() or meaning[0] in "$*", term

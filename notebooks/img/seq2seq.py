@@ -29,6 +29,13 @@ for first, count in ((LEFT, len(SOURCE)), (start, len(READS))):
         style.arrow(ax, (x + 0.44, middle), (x + STEP - 0.44, middle))
 bridge = LEFT + (len(SOURCE) - 1) * STEP
 style.arrow(ax, (bridge + 0.44, middle), (start - 0.44, middle), color=style.RED)
+# The context: the same state again, at each step of the decoder
+rail, below = 1.34, middle - 0.32
+ports = [start + i * STEP - 0.26 for i in range(len(READS))]
+corner = bridge + 0.26
+ax.plot([corner, corner, ports[-1]], [below, rail, rail], color=style.RED)
+for x in ports:
+    style.arrow(ax, (x, rail), (x, below), color=style.RED)
 style.text(ax, bridge - 0.1, middle + 0.95, "the only link:\none state", style.LABEL, style.RED)
 style.text(ax, LEFT + 2.5 * STEP, 0.22, "encoder", style.TITLE)
 style.text(ax, start + 2.5 * STEP, 0.22, "decoder", style.TITLE)
