@@ -5,6 +5,10 @@ words it renders, so that each pair comes with its gold word alignment. One Engl
 exactly one French translation: 'you' is always the plural 'vous', persons whose gender English
 hides are masculine, and verbs stand in the present or the near future.
 
+The sentences could have been said: the lexicon knows what can be eaten, read or given, who does
+it and where, a reason is given for what somebody does, and a pronoun goes on about the person of
+the clause before.
+
 Here live the lexicon and the rules; corpora.py turns the sentences into a corpus.
 """
 
@@ -25,12 +29,17 @@ ENGLISH_VOWELS = frozenset("aeiou")
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A noun: English and French, each singular and plural; gender; what it stands for."""
+    """A noun: English and French, each singular and plural; gender; what it stands for.
+
+    `kinds` is what a verb or an adjective may ask for: the kind of thing, or this very thing.
+    """
 
     english: tuple
     french: tuple
     feminine: bool
     kind: str
+    kinds: frozenset
+    owned: float  # how often it is somebody's: 'my brother' always, 'my owl' never
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Adjective:
 
     english: str
     french: tuple
+    aspect: str  # what it tells of: a sentence tells of size once, not 'the small boy is big'
     kinds: frozenset
     before_noun: bool = False
     before_vowel: str | None = None  # masculine singular before a vowel: 'un bel arbre'
@@ -46,108 +56,243 @@ class Adjective:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb: English (base, third person, particle), French forms, and what it can act on."""
+    """A verb: English (base, third person, particle), French forms, and what makes sense with it.
+
+    `objects` maps each kind of subject that can do it to the kinds of things it does it to.
+    """
 
     english: tuple
     french: tuple
-    objects: frozenset = frozenset()
-    subjects: frozenset = frozenset(("person",))
+    objects: dict
+    places: frozenset  # where it can be done
+    modes: tuple = ("can", "must", "want", "go")
+    activity: bool = True  # something done, with a time and a reason; else a state
+
+    def objects_of(self, subject):
+        """The kinds of things that this NounPhrase can do it to; None if it does not do it."""
+        return next((self.objects[kind] for kind in subject.kinds if kind in self.objects), None)
 
 
 def _nouns(table):
     nouns = []
     for line in table.strip().splitlines():
-        kind, gender, *forms = line.split()
-        nouns.append(Noun(tuple(forms[:2]), tuple(forms[2:]), gender == "f", kind))
+        kind, gender, owned, *forms = line.split()
+        kinds = frozenset((kind, forms[0]))
+        nouns.append(
+            Noun(tuple(forms[:2]), tuple(forms[2:]), gender == "f", kind, kinds, float(owned))
+        )
     return tuple(nouns)
 
 
 NOUNS = _nouns("""
-    person m man men homme hommes
-    person f woman women femme femmes
-    person m boy boys garçon garçons
-    person f girl girls fille filles
-    person m brother brothers frère frères
-    person f sister sisters sœur sœurs
-    person m friend friends ami amis
-    person f actress actresses actrice actrices
-    person m neighbor neighbors voisin voisins
-    animal m cat cats chat chats
-    animal m dog dogs chien chiens
-    animal f cow cows vache vaches
-    animal m bird birds oiseau oiseaux
-    animal m horse horses cheval chevaux
-    animal m owl owls hibou hiboux
-    text m book books livre livres
-    text f letter letters lettre lettres
-    text f story stories histoire histoires
-    food f apple apples pomme pommes
-    food f orange oranges orange oranges
-    food m cake cakes gâteau gâteaux
-    thing f car cars voiture voitures
-    thing f flower flowers fleur fleurs
-    thing m tree trees arbre arbres
-    place m garden gardens jardin jardins
-    place f school schools école écoles
-    place f city cities ville villes
-    place f house houses maison maisons
-    place m hotel hotels hôtel hôtels
+    person m 0 man men homme hommes
+    person f 0 woman women femme femmes
+    person m 0 boy boys garçon garçons
+    person f 0 girl girls fille filles
+    person f 0 actress actresses actrice actrices
+    person m 1 brother brothers frère frères
+    person f 1 sister sisters sœur sœurs
+    person m 0.7 friend friends ami amis
+    person m 0.5 neighbor neighbors voisin voisins
+    person m 0.5 teacher teachers professeur professeurs
+    animal m 0.3 cat cats chat chats
+    animal m 0.3 dog dogs chien chiens
+    animal f 0.2 cow cows vache vaches
+    animal m 0.2 horse horses cheval chevaux
+    animal m 0 bird birds oiseau oiseaux
+    animal m 0 owl owls hibou hiboux
+    text m 0.3 book books livre livres
+    text f 0.3 letter letters lettre lettres
+    text f 0.2 story stories histoire histoires
+    food f 0.2 apple apples pomme pommes
+    food f 0.2 orange oranges orange oranges
+    food m 0.2 cake cakes gâteau gâteaux
+    thing f 0.5 car cars voiture voitures
+    thing f 0.2 flower flowers fleur fleurs
+    thing m 0 tree trees arbre arbres
+    place m 0.3 garden gardens jardin jardins
+    place f 0.3 school schools école écoles
+    place f 0.2 city cities ville villes
+    place f 0.5 house houses maison maisons
+    place m 0 hotel hotels hôtel hôtels
 """)
-NAMES = (("anna", "anna", True), ("mary", "marie", True), ("paul", "paul", False))
-
-LIVING = frozenset(("person", "animal"))
-GOODS = frozenset(("thing", "food", "text"))
-ANYTHING = LIVING | GOODS | {"place"}
-
-ADJECTIVES = (
-    Adjective("small", ("petit", "petite", "petits", "petites"), ANYTHING, True),
-    Adjective("big", ("grand", "grande", "grands", "grandes"), ANYTHING, True),
-    Adjective("old", ("vieux", "vieille", "vieux", "vieilles"), ANYTHING, True, "vieil"),
-    Adjective("beautiful", ("beau", "belle", "beaux", "belles"), ANYTHING, True, "bel"),
-    Adjective("young", ("jeune", "jeune", "jeunes", "jeunes"), LIVING, True),
-    Adjective("red", ("rouge", "rouge", "rouges", "rouges"), GOODS - {"text"}),
-    Adjective("white", ("blanc", "blanche", "blancs", "blanches"), ANYTHING - {"person", "text"}),
-    Adjective("happy", ("heureux", "heureuse", "heureux", "heureuses"), LIVING),
-    Adjective("tired", ("fatigué", "fatiguée", "fatigués", "fatiguées"), LIVING),
-    Adjective(
-        "interesting",
-        ("intéressant", "intéressante", "intéressants", "intéressantes"),
-        frozenset(("text", "person", "place")),
-    ),
+NAMES = (
+    ("anna", "anna", True),
+    ("mary", "marie", True),
+    ("paul", "paul", False),
+    ("peter", "pierre", False),
 )
 
 
-def _verb(english, french, objects=(), subjects=("person",)):
-    words = english.split()
-    english = (words[0], words[1], words[2] if len(words) == 3 else None)
-    return Verb(english, tuple(french.split()), frozenset(objects), frozenset(subjects))
+def _kinds(text):
+    return frozenset(text.split())
 
 
-INTRANSITIVE = (
-    _verb("sleep sleeps", "dors dort dormons dormez dorment dormir", subjects=LIVING),
-    _verb("sing sings", "chante chante chantons chantez chantent chanter"),
-    _verb("work works", "travaille travaille travaillons travaillez travaillent travailler"),
-    _verb("arrive arrives", "arrive arrive arrivons arrivez arrivent arriver", subjects=LIVING),
+PERSON = _kinds("person")
+ANIMAL = _kinds("animal")
+LIVING = PERSON | ANIMAL
+THINGS = _kinds("text food thing place")
+
+
+def _adjectives(table, described):
+    adjectives = []
+    for line in table.strip().splitlines():
+        aspect, place, english, *french = line.split()
+        forms, before_vowel = tuple(french[:4]), (*french[4:], None)[0]
+        kinds = _kinds(described[english])
+        adjectives.append(
+            Adjective(english, forms, aspect, kinds, place == "before", before_vowel)
+        )
+    return tuple(adjectives)
+
+
+# What each describes. Some persons are left out for what the French would say: a 'petit ami' is a
+# boyfriend, a 'beau frère' a brother-in-law, a 'grand homme' a great man.
+DESCRIBED = {
+    "small": "boy girl sister brother animal food thing place",
+    "big": "boy girl sister brother animal food thing place",
+    "old": "man woman friend neighbor animal text car tree place",
+    "young": "man woman actress neighbor teacher animal",
+    "new": "text car school house hotel",
+    "beautiful": "man woman girl actress animal text thing place",
+    "red": "apple car flower bird house",
+    "white": "animal car flower house hotel",
+    "good": "text food school hotel",
+    "interesting": "text teacher man woman city",
+    "happy": "person dog",
+    "tired": "person cat dog cow horse",
+}
+ADJECTIVES = _adjectives(
+    """
+    size before small petit petite petits petites
+    size before big grand grande grands grandes
+    age before old vieux vieille vieux vieilles vieil
+    age before young jeune jeune jeunes jeunes
+    age before new nouveau nouvelle nouveaux nouvelles nouvel
+    look before beautiful beau belle beaux belles bel
+    colour after red rouge rouge rouges rouges
+    colour after white blanc blanche blancs blanches
+    worth before good bon bonne bons bonnes
+    worth after interesting intéressant intéressante intéressants intéressantes
+    mood after happy heureux heureuse heureux heureuses
+    mood after tired fatigué fatiguée fatigués fatiguées
+    """,
+    DESCRIBED,
 )
-TRANSITIVE = (
-    _verb("see sees", "vois voit voyons voyez voient voir", ANYTHING, LIVING),
-    _verb("love loves", "aime aime aimons aimez aiment aimer", ANYTHING, LIVING),
-    _verb(
-        "look looks for", "cherche cherche cherchons cherchez cherchent chercher", ANYTHING, LIVING
-    ),
-    _verb("help helps", "aide aide aidons aidez aident aider", ("person",)),
-    _verb("buy buys", "achète achète achetons achetez achètent acheter", GOODS),
-    _verb("eat eats", "mange mange mangeons mangez mangent manger", ("food",), LIVING),
-    _verb("read reads", "lis lit lisons lisez lisent lire", ("text",)),
+
+
+def _verbs(table):
+    verbs = {}
+    for block in table.strip().split("\n\n"):
+        forms, *lines = (line.strip() for line in block.splitlines())
+        english, french = forms.split(": ")
+        base, third, *particle = english.split()
+        frames = dict(line.split(":") for line in lines)
+        places = _kinds(frames.pop("in", ""))
+        rest = {"activity": False} if frames.pop("state", None) is not None else {}
+        if (modes := frames.pop("modes", None)) is not None:
+            rest["modes"] = tuple(modes.split())
+        objects = {
+            subject: _kinds(kinds)
+            for subjects, kinds in frames.items()
+            for subject in subjects.split()
+        }
+        english = (base, third, (*particle, None)[0])
+        verbs[base] = Verb(english, tuple(french.split()), objects, places, **rest)
+    return verbs
+
+
+# English base and third person, French forms; who does it to what; in which places; after which
+# modal verbs, if not all; whether it is a state.
+VERBS = _verbs("""
+    sleep sleeps: dors dort dormons dormez dorment dormir
+        person animal:
+        in: garden house hotel
+
+    sing sings: chante chante chantons chantez chantent chanter
+        person bird:
+        in: garden school house hotel
+
+    work works: travaille travaille travaillons travaillez travaillent travailler
+        person:
+        in: garden school city house hotel
+
+    arrive arrives: arrive arrive arrivons arrivez arrivent arriver
+        person:
+        modes: must go
+
+    see sees: vois voit voyons voyez voient voir
+        person: person animal thing place letter
+        animal: person animal tree house
+        in: garden city house school hotel
+
+    love loves: aime aime aimons aimez aiment aimer
+        person: person animal text flower place
+        cat dog horse: person
+        modes:
+        state:
+
+    look looks for: cherche cherche cherchons cherchez cherchent chercher
+        person: person cat dog horse cow book letter car hotel
+        cat dog: person bird
+        in: garden city house school hotel
+
+    help helps: aide aide aidons aidez aident aider
+        person: person
+        in: garden school house hotel
+
+    buy buys: achète achète achetons achetez achètent acheter
+        person: book food car flower house cat dog horse cow
+        in: city
+
+    eat eats: mange mange mangeons mangez mangent manger
+        person: food
+        horse cow bird: apple
+        dog: cake
+        in: garden school house hotel
+
+    read reads: lis lit lisons lisez lisent lire
+        person: text
+        in: garden school house hotel
+
+    write writes: écris écrit écrivons écrivez écrivent écrire
+        person: text
+        in: garden school house hotel
+
+    have has: ai a avons avez ont
+        person: brother sister friend cat dog cow horse book food car flower house garden
+        modes:
+        state:
+
+    give gives: donne donne donnons donnez donnent donner
+        person: text food flower
+        in: garden school house hotel
+
+    speak speaks: parle parle parlons parlez parlent parler
+        person:
+        in: garden school city house hotel
+
+    think thinks: pense pense pensons pensez pensent penser
+        person:
+        modes:
+
+    want wants: veux veut voulons voulez veulent
+        person: book food car flower house cat dog horse
+        modes:
+        state:
+
+    can can: peux peut pouvons pouvez peuvent
+
+    must must: dois doit devons devez doivent
+
+    go goes: vais va allons allez vont
+""")
+INTRANSITIVE = tuple(VERBS[base] for base in ("sleep", "sing", "work", "arrive"))
+TRANSITIVE = tuple(
+    VERBS[base] for base in ("see", "love", "look", "help", "buy", "eat", "read", "write")
 )
-HAVE = _verb("have has", "ai a avons avez ont", GOODS | {"animal"})
-GIVE = _verb("give gives", "donne donne donnons donnez donnent donner", GOODS)
-SPEAK = _verb("speak speaks", "parle parle parlons parlez parlent parler", ("person",))
-THINK = _verb("think thinks", "pense pense pensons pensez pensent penser")
-WANT = _verb("want wants", "veux veut voulons voulez veulent", GOODS)
-CAN = _verb("can can", "peux peut pouvons pouvez peuvent")
-MUST = _verb("must must", "dois doit devons devez doivent")
-GO = _verb("go goes", "vais va allons allez vont")
+HAVE, GIVE, SPEAK, THINK = (VERBS[base] for base in ("have", "give", "speak", "think"))
+WANT, CAN, MUST, GO = (VERBS[base] for base in ("want", "can", "must", "go"))
 BE_FRENCH = ("suis", "est", "sommes", "êtes", "sont")
 BE_ENGLISH = ("am", "is", "are", "are", "are")
 
@@ -188,13 +333,15 @@ CONTRACTIONS = {
     ("à", "les"): "aux",
 }
 FREQUENCY = {"often": "souvent", "always": "toujours"}
-TIMES = {"today": "aujourd'hui", "now": "maintenant", "here": "ici"}
-PLACES = {"in": ("dans",), "near": ("près", "de")}
-COMPANIONS = {"with": ("avec",), "near": ("près", "de")}
-# What joins two clauses: clauses of equal rank, and a main clause with one that depends on it.
-COORDINATORS = {"and": ("et",), "but": ("mais",)}
-SUBORDINATORS = {"because": ("parce", "que"), "when": ("quand",)}
-QUESTION_WORDS = {"where": "où", "when": "quand", "why": "pourquoi"}
+TIMES = {"today": "aujourd'hui", "now": "maintenant"}
+PREPOSITIONS = {"in": ("dans",), "near": ("près", "de"), "with": ("avec",)}
+LANDMARKS = _kinds("tree garden school house hotel")  # what one can be near
+CONJUNCTIONS = {
+    "and": ("et",),
+    "but": ("mais",),
+    "because": ("parce", "que"),
+    "when": ("quand",),
+}
 
 
 class Word:
@@ -226,19 +373,30 @@ class NounPhrase(Phrase):
 
     person: int = IL
     feminine: bool = False
-    kind: str = "person"
+    kinds: frozenset = PERSON
+    pronoun: str | None = None  # the English pronoun that can take its place in a later clause
+    specific: bool = False  # 'my brother' and 'anna' are, and take no relative clause
+    definite: bool = True
+
+
+@dataclass(slots=True)
+class Clause(Phrase):
+    """A clause, with what the next one may say about it."""
+
+    subject: NounPhrase | None = None
+    eventful: bool = False  # it can have a reason and a time
 
 
 @cache
 def nouns_for(kinds):
     """The nouns that stand for one of these kinds of things."""
-    return tuple(noun for noun in NOUNS if noun.kind in kinds)
+    return tuple(noun for noun in NOUNS if noun.kinds & kinds)
 
 
 @cache
-def adjectives_for(kind):
-    """The adjectives that describe this kind of thing."""
-    return tuple(adjective for adjective in ADJECTIVES if kind in adjective.kinds)
+def adjectives_for(kinds):
+    """The adjectives that describe a thing of these kinds."""
+    return tuple(adjective for adjective in ADJECTIVES if kinds & adjective.kinds)
 
 
 def render_english(words):
@@ -288,6 +446,10 @@ def de(link):
     return Word("de", "d'", (link,))
 
 
+class NothingLeft(Exception):
+    """The sentence has no end that makes sense: begin another."""
+
+
 class Writer:
     """Writes random sentences; `room` is the number of English words still wanted in this one."""
 
@@ -295,12 +457,35 @@ class Writer:
         # Only random() is used: the one method whose sequence Python promises not to change.
         self.random = random.Random(seed).random
         self.room = 0
+        self.said = set()  # nouns, names, aspects and conjunctions of this sentence; 'women'
 
     def chance(self, probability):
         return self.random() < probability
 
     def pick(self, items):
         return items[int(self.random() * len(items))]
+
+    def pick_new(self, items):
+        """One of these nouns or names, if possible one that the sentence does not have yet."""
+        item = self.pick(items)
+        if item in self.said:
+            item = self.pick([item for item in items if item not in self.said] or items)
+        self.said.add(item)
+        return item
+
+    def adjective(self, kinds, **features):
+        """An adjective for these kinds of things, of an aspect not told yet; None without one."""
+        left = [
+            adjective
+            for adjective in adjectives_for(kinds)
+            if adjective.aspect not in self.said
+            and all(getattr(adjective, name) == value for name, value in features.items())
+        ]
+        if not left:
+            return None
+        adjective = self.pick(left)
+        self.said.add(adjective.aspect)
+        return adjective
 
     def word(self, text, before_vowel=None):
         """A new English word, counted."""
@@ -324,14 +509,14 @@ class Writer:
         english, before, after = [], [], []
         if self.room < 5 or not self.chance(0.4):
             return english, before, after
-        chosen = [self.pick(adjectives_for(noun.kind))]
-        if chosen[0].before_noun and self.room > 6 and self.chance(0.35):
-            second = self.pick(adjectives_for(noun.kind))
-            if not second.before_noun:
-                chosen.append(second)
-        for adjective in chosen:
+        first = self.adjective(noun.kinds)
+        second = None
+        if first is not None and first.before_noun and self.room > 6 and self.chance(0.35):
+            second = self.adjective(noun.kinds, before_noun=False)
+        for adjective in filter(None, (first, second)):
             french = before if adjective.before_noun else after
-            if len(chosen) == 1 and self.room > 6 and self.chance(0.25):
+            gradable = second is None and adjective.aspect != "colour"
+            if gradable and self.room > 6 and self.chance(0.25):
                 very = self.word("very")
                 english.append(very)
                 french.append(Word("très", None, (very,)))
@@ -341,25 +526,26 @@ class Writer:
                 french[-1].before_vowel = adjective.before_vowel
         return english, before, after
 
-    def determiner(self, noun, plural, definite, negated, bare):
+    def determiner(self, noun, plural, reference, negated, bare):
         """A determiner, English word and list of French ones.
 
         Args:
             noun: Noun it belongs to.
             plural: whether the noun is in the plural.
-            definite: leave out 'a', 'some', numbers and 'many'.
+            reference: 'definite' leaves out 'a', 'some', numbers and 'many', 'indefinite' all
+                others; 'any' leaves nothing out.
             negated: whether it is the object of a negated verb: then 'a' and 'any' are 'de'.
             bare: whether no adjective stands before the noun: then 'some' is 'des', else 'de'.
         """
-        choice = self.random() * (0.65 if definite else 1)
-        if choice < 0.65:
-            if choice < 0.35:
-                english, forms = self.word("the"), ARTICLE
-            elif choice < 0.45:
-                english, forms = self.word("these" if plural else "this"), DEMONSTRATIVE
-            else:
+        definite = reference != "any" or self.chance(0.65)
+        if reference != "indefinite" and (definite or noun.owned == 1):
+            if self.chance(noun.owned):
                 english = self.word(self.pick(tuple(POSSESSIVES)))
                 forms = POSSESSIVES[english.text]
+            elif self.chance(0.8):
+                english, forms = self.word("the"), ARTICLE
+            else:
+                english, forms = self.word("these" if plural else "this"), DEMONSTRATIVE
             if plural:
                 return english, [Word(forms[4], None, (english,))]
             return english, [Word(*forms[2 * noun.feminine :][:2], (english,))]
@@ -367,41 +553,59 @@ class Writer:
             english = self.word("a", "an")
             article = Word("une" if noun.feminine else "un", None, (english,))
             return english, [de(english) if negated else article]
-        if choice < 0.85:
+        choice = self.random()
+        if choice < 0.5 or negated:
             english = self.word("any" if negated else "some")
             article = Word("des", None, (english,))
             return english, [article if bare and not negated else de(english)]
-        if choice < 0.95:
+        if choice < 0.85:
             english = self.word(self.pick(tuple(NUMBERS)))
             return english, [Word(NUMBERS[english.text], None, (english,))]
         english = self.word("many")
         return english, [Word("beaucoup", None, (english,)), de(english)]
 
-    def plain_noun_phrase(self, noun, plural, definite=True, negated=False):
+    def plain_noun_phrase(self, noun, plural, reference="definite", negated=False):
         """Determiner, adjectives and noun: 'a small red car' (une petite voiture rouge)."""
         self.room -= 1
         link = Word(noun.english[plural])
         english, before, after = self.adjectives(noun, plural)
-        determiner, french = self.determiner(noun, plural, definite, negated, bare=not before)
-        return NounPhrase(
+        determiner, french = self.determiner(noun, plural, reference, negated, bare=not before)
+        return self.features(
+            noun,
+            plural,
             [determiner, *english, link],
             [*french, *before, Word(noun.french[plural], None, (link,)), *after],
-            ILS if plural else IL,
-            noun.feminine,
-            noun.kind,
+            determiner.text in POSSESSIVES,
+            determiner.text in POSSESSIVES or determiner.text in ("the", "this", "these"),
+        )
+
+    def features(self, noun, plural, english, french, specific=True, definite=True):
+        """The NounPhrase of a noun and its words."""
+        if noun.kind == "person" and plural and noun.feminine:
+            self.said.add("women")
+        if noun.kind != "person" or (plural and noun.feminine):
+            pronoun = None  # 'it', and 'they' for women, would need a French gender of their own
+        else:
+            pronoun = "they" if plural else "she" if noun.feminine else "he"
+        person = ILS if plural else IL
+        return NounPhrase(
+            english, french, person, noun.feminine, noun.kinds, pronoun, specific, definite
         )
 
     def name(self):
-        text, french, feminine = self.pick(NAMES)
+        text, french, feminine = self.pick_new(NAMES)
         english = self.word(text)
-        return NounPhrase([english], [Word(french, None, (english,))], IL, feminine)
+        french = [Word(french, None, (english,))]
+        pronoun = "she" if feminine else "he"
+        return NounPhrase([english], french, IL, feminine, pronoun=pronoun, specific=True)
 
     def possessed(self, noun, plural):
         """'my brother 's red car' (la voiture rouge de mon frère)."""
         if self.chance(0.4):
             owner = self.name()
         else:
-            owner = self.plain_noun_phrase(self.pick(nouns_for(("person",))), plural=False)
+            owners = [owner for owner in nouns_for(PERSON) if owner.owned + noun.owned < 2]
+            owner = self.plain_noun_phrase(self.pick_new(owners), plural=False)
         apostrophe = self.word("'s")
         self.room -= 1
         link = Word(noun.english[plural])
@@ -411,68 +615,92 @@ class Writer:
         else:
             article = Word("la" if noun.feminine else "le", "l'", (apostrophe,))
         french_noun = Word(noun.french[plural], None, (link,))
-        return NounPhrase(
+        return self.features(
+            noun,
+            plural,
             [*owner.english, apostrophe, *english, link],
             [article, *before, french_noun, *after, de(apostrophe), *owner.french],
-            ILS if plural else IL,
-            noun.feminine,
-            noun.kind,
         )
 
-    def noun_phrase(self, kinds, definite=False, negated=False):
+    def noun_phrase(self, kinds, reference="definite", negated=False, joined=False):
         """A name, or a noun for one of these kinds of things with all that may hang on it.
+
+        Where `joined` allows it, that may be a second noun: 'the boy and his sister'.
 
         No noun has both an owner and a relative clause: 'the sister of the man who is small' would
         not say who is small, and French has to.
         """
         if "person" in kinds and self.chance(0.15):
             return self.name()
-        noun = self.pick(nouns_for(kinds))
-        plural = self.chance(0.4)
-        if self.room > 7 and self.chance(0.12):
+        noun = self.pick_new(nouns_for(kinds))
+        plural = self.chance(0.2 if reference == "place" else 0.35)
+        if reference == "indefinite":
+            return self.plain_noun_phrase(noun, plural, reference, negated)
+        if self.room > 7 and noun.owned and self.chance(0.2):
             return self.possessed(noun, plural)
-        phrase = self.plain_noun_phrase(noun, plural, definite, negated)
+        phrase = self.plain_noun_phrase(noun, plural, reference, negated)
         if negated:
             return phrase
         extra = self.random()
-        if self.room > 6 and extra < 0.16:
+        if self.room > 6 and extra < 0.2 and not phrase.specific:
             phrase.add(self.relative_clause(phrase))
-        elif self.room > 8 and definite and extra < 0.24:
-            second = self.pick(nouns_for((noun.kind,)))
-            second = self.plain_noun_phrase(second, self.chance(0.3))
+        elif self.room > 8 and joined and phrase.definite and extra > 0.75:
+            others = tuple(other for other in nouns_for(frozenset((noun.kind,))) if other != noun)
+            second = self.plain_noun_phrase(self.pick_new(others), self.chance(0.3))
             phrase.add(self.translated({"and": "et"}))
             phrase.add(second)
             phrase.person = ILS
             phrase.feminine = phrase.feminine and second.feminine
+            phrase.kinds = frozenset((noun.kind,))
+            if noun.kind == "person":
+                phrase.pronoun = None if phrase.feminine else "they"
+                self.said.add("women" if phrase.feminine else "men")
         return phrase
 
     def relative_clause(self, phrase):
         """'who sleeps' (qui dort) or 'that i see' (que je vois), about this noun phrase."""
-        if phrase.kind in LIVING and self.chance(0.5):
-            pronoun = self.word("who" if phrase.kind == "person" else "that")
+        if phrase.kinds & LIVING and self.chance(0.5):
+            pronoun = self.word("who" if "person" in phrase.kinds else "that")
             french = [Word("qui", None, (pronoun,))]
-            features = phrase.person, phrase.feminine, phrase.kind
+            features = phrase.person, phrase.feminine, phrase.kinds
             return self.clause(NounPhrase([pronoun], french, *features), inner=True)
         that = self.word("that")
         relative = Phrase([that], [que(that)])
-        verb = self.pick([verb for verb in TRANSITIVE if phrase.kind in verb.objects])
-        relative.add(self.clause(self.subject(2), verb, gap=True, inner=True))
+        verbs = [verb for verb in TRANSITIVE if phrase.kinds & verb.objects["person"]]
+        relative.add(self.clause(self.person(2), self.pick(verbs), gap=True, inner=True))
         return relative
 
-    def subject(self, need=3):
-        """A pronoun, or a noun phrase if there is room for one and for `need` words after it."""
+    def pronoun(self, text=None):
+        """This subject pronoun, or any."""
+        entries = [entry for entry in PRONOUNS if text in (None, entry[0])]
+        if text is None and "women" in self.said:  # who would be 'elles'
+            entries.pop()
+        text, french, before_vowel, person, feminine = self.pick(entries)
+        english = self.word(text)
+        french = [Word(french, before_vowel, (english,))]
+        return NounPhrase([english], french, person, feminine, pronoun=text)
+
+    def person(self, need=3):
+        """A pronoun, or a person if there is room for one and for `need` words after it."""
         if self.room < need + 2 or self.chance(0.4):
-            text, french, before_vowel, person, feminine = self.pick(PRONOUNS)
-            english = self.word(text)
-            return NounPhrase(
-                [english], [Word(french, before_vowel, (english,))], person, feminine
-            )
-        kinds = ("person", "animal") if self.chance(0.35) else ("person",)
-        return self.noun_phrase(kinds, definite=self.chance(0.8))
+            return self.pronoun()
+        return self.noun_phrase(PERSON, self.reference(), joined=True)
+
+    def reference(self):
+        """How a subject is referred to."""
+        return "definite" if self.chance(0.85) else "any"
+
+    def subject(self):
+        """Who or what a sentence is about: mostly a person."""
+        if self.room > 4 and self.chance(0.25):
+            if self.chance(0.4):
+                return self.noun_phrase(THINGS, joined=True)
+            return self.noun_phrase(ANIMAL, self.reference(), joined=True)
+        return self.person()
 
     # Clauses -------------------------------------------------------------------------------------
 
-    def clause(self, subject, verb=None, question=None, gap=False, inner=False):
+    def clause(self, subject, verb=None, question=None, gap=False, inner=False, plain=False):
         """One clause.
 
         Args:
@@ -481,24 +709,30 @@ class Writer:
             question: Phrase that opens a question (empty if it asks for yes or no), or None.
             gap: whether the object is missing, having moved to the front ('that i see').
             inner: whether this is a relative clause, which has no adverbials.
+            plain: neither negated nor in the future.
 
         Returns:
-            Phrase.
+            Clause.
         """
         if verb is None:
-            if self.chance(0.2):
+            if not subject.kinds & LIVING or (subject.definite and self.chance(0.2)):
                 return self.description(subject, question)
             verb = self.main_verb(subject, question)
         self.room -= 1
         spare = self.room - (0 if gap or verb in INTRANSITIVE else 2)  # what the object leaves
-        negated = verb is not THINK and spare > 1 and self.chance(0.25)
+        negated = not plain and verb is not THINK and spare > 1
+        negated = negated and self.chance(0.1 if question else 0.25)
         mode = None
-        if verb not in (THINK, HAVE, WANT) and spare > 2 and self.chance(0.35):
-            mode = self.pick((CAN, MUST, WANT, GO))
+        if verb.modes and spare > 2 and self.chance(0.35):
+            mode = VERBS[self.pick(verb.modes)]
+            if (mode is MUST and "animal" in subject.kinds) or (mode is GO and plain):
+                mode = None
         pronoun, complement = Phrase(), Phrase()
         if not gap:
             pronoun, complement = self.complements(verb, subject, negated)
-        frequent = mode is not GO and not inner and self.room > 3
+        can_repeat = mode is not GO and verb not in (THINK, HAVE) and self.room > 3
+        can_repeat = can_repeat and not (inner or plain)
+        frequent = can_repeat and self.chance(0.15)
         auxiliary, rest, finite, infinitive = self.verb_group(
             verb, mode, subject.person, supported=negated or question is not None
         )
@@ -514,8 +748,11 @@ class Writer:
         if infinitive:
             clause.french += [*pronoun.french, infinitive]
         clause.add(complement)
-        if not (gap or inner or (question and question.english)):
-            self.adverbials(clause, tomorrow=mode is GO)
+        clause.eventful = verb.activity
+        if verb is THINK:
+            clause.subject, clause.eventful = complement.subject, complement.eventful
+        elif not (gap or inner or (question and question.english)):
+            self.adverbials(clause, verb, mode, timed=not (frequent or plain))
         return clause
 
     def verb_group(self, verb, mode, person, supported):
@@ -565,13 +802,13 @@ class Writer:
             auxiliary: English Word or None.
             finite: the French verb, behind its object pronoun if it has one.
             negated: whether to negate.
-            frequent: whether 'often' or 'always' may be added.
+            frequent: whether to add 'often' or 'always'.
             question: Phrase that opens a question, or None.
 
         Returns:
-            Phrase, up to the adverb.
+            Clause, up to the adverb.
         """
-        clause = Phrase()
+        clause = Clause(subject=subject)
         if question is not None:
             clause.add(question)
             clause.english.append(auxiliary)
@@ -584,24 +821,38 @@ class Writer:
             clause.english.append(link)
             finite = [Word("ne", "n'", (link,)), *finite, Word("pas", None, (link,))]
         clause.french += finite
-        if frequent and self.chance(0.15):
+        if frequent:
             clause.add(self.translated(FREQUENCY))
         return clause
 
-    def description(self, subject, question):
-        """'the girl is not very tired' (la fille n'est pas très fatiguée)."""
+    def description(self, subject, question=None, **features):
+        """'the girl is not very tired' (la fille n'est pas très fatiguée).
+
+        Args:
+            subject: NounPhrase.
+            question: Phrase that opens a question, or None.
+            features: what the Adjective has to have.
+
+        Raises:
+            NothingLeft: if all that could be said of the subject has been.
+        """
+        adjective = self.adjective(subject.kinds, **features)
+        if adjective is None:
+            raise NothingLeft
         self.room -= 1
         auxiliary = self.word(BE_ENGLISH[subject.person])
-        negated = self.room > 1 and self.chance(0.25)
+        passing = adjective.aspect == "mood"
+        negated = not features and self.room > 1 and self.chance(0.1 if question else 0.25)
+        frequent = passing and not features and self.room > 3 and self.chance(0.15)
         finite = Word(BE_FRENCH[subject.person], None, (auxiliary,))
-        clause = self.assemble(subject, auxiliary, [finite], negated, self.room > 3, question)
-        if self.room > 2 and self.chance(0.3):
+        clause = self.assemble(subject, auxiliary, [finite], negated, frequent, question)
+        if adjective.aspect != "colour" and self.room > 2 and self.chance(0.3):
             clause.add(self.translated({"very": "très"}))
-        adjective = self.pick(adjectives_for(subject.kind))
         word = Word(adjective.english)
         plural = subject.person in (NOUS, VOUS, ILS)
         clause.english.append(word)
         clause.french.append(self.inflect(adjective, subject.feminine, plural, word))
+        clause.eventful = passing
         return clause
 
     def main_verb(self, subject, question):
@@ -609,7 +860,7 @@ class Writer:
         choice = self.random()
         if self.room < 4 and self.chance(0.6):
             verbs = INTRANSITIVE
-        elif subject.kind == "person" and choice < 0.54:
+        elif "person" in subject.kinds and choice < 0.54:
             if choice < 0.22 and self.room > 6:
                 return GIVE
             if choice < 0.30:
@@ -624,57 +875,83 @@ class Writer:
             verbs = TRANSITIVE
         else:
             verbs = INTRANSITIVE if choice > 0.85 else TRANSITIVE
-        return self.pick([verb for verb in verbs if subject.kind in verb.subjects])
+        return self.pick([verb for verb in verbs if verb.objects_of(subject) is not None])
 
     def complements(self, verb, subject, negated):
-        """What a verb acts on: an object pronoun and all the rest, as two Phrases."""
+        """What a verb acts on: an object pronoun, and all the rest (a Clause after 'think')."""
         pronoun, rest = Phrase(), Phrase()
+        objects = verb.objects_of(subject)
         if verb is THINK:
             that = self.word("that")
-            rest = Phrase([that], [que(that)])
-            rest.add(self.clause(self.subject()))
-        elif verb in TRANSITIVE and self.chance(0.35 if self.room > 3 else 0.7):
-            english, french, before_vowel, _, _ = self.object_pronoun(subject, verb)
+            inner = self.clause(self.subject())
+            rest = Clause([that], [que(that)], inner.subject, inner.eventful)
+            rest.add(inner)
+        elif (
+            verb in TRANSITIVE
+            and self.chance(0.35 if self.room > 3 else 0.7)
+            and ("person" in objects or self.only_said(objects))
+        ):
+            english, french, before_vowel, _, _ = self.object_pronoun(subject, objects)
             word = self.word(english)
             pronoun = Phrase([word], [Word(french, before_vowel, (word,))])
-        elif verb.objects and verb is not SPEAK:
-            rest = self.noun_phrase(verb.objects, self.chance(0.5), negated)
+        elif objects:
+            indefinite = verb is HAVE or (verb in (WANT, GIVE) and self.chance(0.5))
+            reference = "any" if verb.activity or verb is WANT else "definite"
+            reference = "indefinite" if indefinite else reference
+            rest = self.noun_phrase(objects, reference, negated)
         if verb in (SPEAK, GIVE):
             to = self.word("to")
             rest.english.append(to)
             if self.room < 3 or self.chance(0.4):  # 'to him' (lui), before the verb in French
-                english, _, before_vowel, french, _ = self.object_pronoun(subject, verb)
+                english, _, before_vowel, french, _ = self.object_pronoun(subject, PERSON)
                 word = self.word(english)
                 rest.english.append(word)
                 before_vowel = before_vowel if french == "me" else None
                 pronoun.french.append(Word(french, before_vowel, (to, word)))
             else:
                 rest.french.append(Word("à", None, (to,)))
-                rest.add(self.noun_phrase(("person",), definite=True))
+                rest.add(self.noun_phrase(PERSON))
         return pronoun, rest
 
-    def object_pronoun(self, subject, verb):
-        """An entry of OBJECT_PRONOUNS that does not make the verb reflexive ('you see you')."""
-        if "person" not in verb.objects and verb is not GIVE:
-            return OBJECT_PRONOUNS[-1]  # 'them', for things
-        excluded = {JE: (JE, NOUS), NOUS: (JE, NOUS), VOUS: (VOUS,)}.get(subject.person, ())
-        return self.pick([entry for entry in OBJECT_PRONOUNS if entry[-1] not in excluded])
+    def only_said(self, kinds):
+        """Whether 'them' reminds a reader of nothing but such things."""
+        nouns = [item for item in self.said if isinstance(item, Noun)]
+        return all(noun.kinds & (kinds | LIVING | {"place"}) for noun in nouns)
 
-    def adverbials(self, clause, tomorrow):
+    def object_pronoun(self, subject, objects):
+        """An entry of OBJECT_PRONOUNS for these kinds of things, not for the subject itself."""
+        if "person" not in objects:
+            return OBJECT_PRONOUNS[-1]  # 'them', for things
+        excluded = {
+            "i": ("me", "us"),
+            "we": ("me", "us"),
+            "you": ("you",),
+            "he": ("him",),
+            "she": ("her",),
+            "they": ("them",),
+        }.get(subject.pronoun, ())
+        return self.pick([entry for entry in OBJECT_PRONOUNS if entry[0] not in excluded])
+
+    def adverbials(self, clause, verb, mode, timed):
         """Append a place or company, and a time, to the clause if there is room."""
-        if self.room > 5 and self.chance(0.22):
-            table, kinds = self.pick(((PLACES, ("place",)), (COMPANIONS, ("person",))))
-            preposition = self.word(self.pick(tuple(table)))
+        if verb.places and self.room > 5 and self.chance(0.3):
+            text = self.pick(tuple(PREPOSITIONS))
+            kinds = {"in": verb.places, "near": LANDMARKS, "with": PERSON}[text]
+            preposition = self.word(text)
             clause.english.append(preposition)
-            for text in table[preposition.text]:
+            for part in PREPOSITIONS[text]:
                 clause.french.append(
-                    de(preposition) if text == "de" else Word(text, None, (preposition,))
+                    de(preposition) if part == "de" else Word(part, None, (preposition,))
                 )
-            clause.add(self.noun_phrase(kinds, definite=True))
-        if tomorrow and self.chance(0.4):
-            clause.add(self.translated({"tomorrow": "demain"}))
-        elif self.room > 2 and self.chance(0.15):
+            clause.add(self.noun_phrase(kinds))
+        elif verb.places and timed and self.room > 2 and self.chance(0.08):
+            clause.add(self.translated({"here": "ici"}))
+        if mode is GO:
+            if self.chance(0.4):
+                clause.add(self.translated({"tomorrow": "demain"}))
+        elif clause.eventful and timed and self.room > 2 and self.chance(0.15):
             clause.add(self.translated(TIMES))
+            clause.eventful = False  # told already
 
     # Sentences -----------------------------------------------------------------------------------
 
@@ -687,31 +964,61 @@ class Writer:
             return self.clause(NounPhrase(who.english, who.french), verb)
         if choice < 0.24:  # what do you see ?
             what = self.word("what")
-            verb = self.pick([verb for verb in TRANSITIVE if verb.objects & GOODS])
+            verb = self.pick([verb for verb in TRANSITIVE if verb.objects["person"] - LIVING])
             opening = Phrase([what], [que(what)])
-            return self.clause(self.subject(), verb, question=opening, gap=True)
+            return self.clause(self.person(), verb, question=opening, gap=True)
         if choice < 0.45:  # where do you see it ?
-            opening, subject = self.translated(QUESTION_WORDS), self.subject()
-            return self.clause(subject, self.main_verb(subject, opening), question=opening)
+            text, french = self.pick((("where", "où"), ("when", "quand"), ("why", "pourquoi")))
+            opening, subject = self.translated({text: french}), self.person()
+            verbs = [*INTRANSITIVE, *TRANSITIVE, SPEAK]
+            verbs = [verb for verb in verbs if (verb.places if text == "where" else verb.activity)]
+            clause = self.clause(subject, self.pick(verbs), question=opening)
+            clause.eventful = text == "where"
+            return clause
         return self.clause(self.subject(), question=Phrase())
+
+    def reason(self, subject, link):
+        """A clause that can tell why ('because') or when something is done by this subject."""
+        again = subject.pronoun is not None and self.chance(0.6)
+        if link == "when" and "mood" in self.said:
+            again = False  # 'she sleeps when she reads'
+        new = self.pronoun(subject.pronoun) if again else self.person()
+        if "mood" not in self.said and (link == "when" if again else self.chance(0.4)):
+            return self.description(new, aspect="mood")
+        verb = self.main_verb(new, question=Phrase()) if again else self.pick(INTRANSITIVE)
+        return self.clause(new, verb, plain=True)
+
+    def sequel(self, subject):
+        """A clause that can follow one about this subject: on the same, or on one of its kind."""
+        if subject.pronoun is not None and self.chance(0.5):
+            again = self.pronoun(subject.pronoun)
+            return self.clause(again, self.main_verb(again, question=None))
+        if subject.kinds & ANIMAL and self.chance(0.5):
+            return self.clause(self.noun_phrase(ANIMAL))
+        if subject.kinds & LIVING:
+            return self.clause(self.person())
+        return self.description(self.noun_phrase(subject.kinds & THINGS))
 
     def sentence(self, length):
         """One sentence of about `length` English words, as a Phrase."""
         self.room = length - 1
+        self.said.clear()
         asks = self.chance(0.2)
-        sentence = self.question() if asks else self.clause(self.subject())
-        subordinate = asks or self.chance(0.5)
-        while self.room > 5:
-            connectors = SUBORDINATORS if subordinate else COORDINATORS
-            subordinate = not subordinate
-            text = self.pick(tuple(connectors))
-            if text == "but":
+        clause = self.question() if asks else self.clause(self.subject())
+        sentence = Phrase(list(clause.english), list(clause.french))
+        reasoned = False
+        while self.room > 5 and not (asks and (reasoned or not clause.eventful)):
+            reasoned = clause.eventful and not reasoned and (asks or self.chance(0.6))
+            links = ("when",) if asks else ("because", "when") if reasoned else ("but", "and")
+            link = self.pick_new(links)
+            clause = self.reason(clause.subject, link) if reasoned else self.sequel(clause.subject)
+            if link == "but":
                 sentence.add(self.translated({",": ","}))
-            link = self.word(text)
-            sentence.english.append(link)
-            for part in connectors[text]:
-                sentence.french.append(que(link) if part == "que" else Word(part, None, (link,)))
-            sentence.add(self.clause(self.subject()))
+            word = self.word(link)
+            sentence.english.append(word)
+            for part in CONJUNCTIONS[link]:
+                sentence.french.append(que(word) if part == "que" else Word(part, None, (word,)))
+            sentence.add(clause)
         sentence.add(self.translated({"?": "?"} if asks else {".": "."}))
         return sentence
 
@@ -741,8 +1048,11 @@ def generate(
     writer = Writer(seed)
     pairs, seen, failures = [], set(), 0
     while len(pairs) < num_pairs:
-        # The cube makes short sentences frequent and leaves long ones common.
-        sentence = writer.sentence(5 + int(max_tokens * writer.random() ** 3))
+        # The square makes short sentences frequent and leaves long ones common.
+        try:
+            sentence = writer.sentence(5 + int(max_tokens * writer.random() ** 2))
+        except NothingLeft:
+            continue
         source = tuple(render_english(sentence.english))
         target, links = render_french(sentence.french)
         if source in seen or max(len(source), len(target)) > max_tokens:
