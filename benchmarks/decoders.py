@@ -2,14 +2,17 @@
 
 `python -m benchmarks.decoders jax` measures in JAX; `make decoders` does it in all four, one after
 the other. What was measured stands in benchmarks/decoders/<framework>.json, and, as a table, in
-the framework's tab of the chapter. With `--times`, only the steps are timed again, which takes a
-minute: scores do not depend on what else a machine does, times do.
+the framework's tab of the chapter. Each decoder is trained once for each seed, which draws its
+first weights and the order of the pairs; the pairs are the same. With `--times`, only the steps
+are timed again, which takes a minute: scores do not depend on what else a machine does, times do.
+With `--longer` all are trained four times as long, for a table outside of the tabs.
 """
 
 import argparse
 import importlib
 import json
 import re
+import statistics
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +22,9 @@ from d2l_ext import corpora, files, metrics, weights
 RESULTS = Path(__file__).with_name("decoders")
 CHAPTER = ROOT / "notebooks" / "07_global_attention.md"
 SIZES = {"embed_size": 64, "num_hiddens": 128, "num_layers": 1, "dropout": 0.0}
-NUM_EPOCHS, BATCH_SIZE, MAX_STEPS, SEED, WINDOW = 2, 64, 16, 0, 3
+NUM_EPOCHS, BATCH_SIZE, MAX_STEPS, WINDOW = 2, 64, 16, 3
+SEEDS = range(5)
+LONGER_EPOCHS, LONGER_SEEDS = 4 * NUM_EPOCHS, range(3)
 LONG = 12  # tokens from which a sentence counts as long
 ALIGNED = 500  # held-out pairs whose alignment is scored
 TIMED_STEPS, WARM_UP = 15, 3
@@ -55,25 +60,27 @@ def scale(d2l, model, score):
 
 
 def load():
-    return corpora.load("grammar", max_steps=MAX_STEPS, seed=SEED)
+    return corpora.load("grammar", max_steps=MAX_STEPS)
 
 
-def build(d2l, corpus, options, scaled):
+def build(d2l, corpus, options, scaled, seed=0):
     """Make a variant's model with its first weights."""
     config = configuration(corpus, **SIZES, **options)
     model = d2l.new_model(config)
     if scaled:
         model = scale(d2l, model, options["score"])
-    d2l.set_weights(model, weights.draw(config, SEED))
+    d2l.set_weights(model, weights.draw(config, seed))
     return model
 
 
-def measure(d2l, framework):
+def measure(d2l, framework, num_epochs=NUM_EPOCHS, seeds=SEEDS):
     """Train, score and time every variant.
 
     Args:
         d2l: the framework's module.
         framework: "pytorch", "mxnet", "jax" or "tensorflow".
+        num_epochs: passes over the pairs.
+        seeds: each variant is trained once for each.
 
     Returns:
         Dict of the framework's version and of a list of rows.
@@ -81,12 +88,17 @@ def measure(d2l, framework):
     corpus = load()
     rows = []
     for name, feeding, options, scaled in variants():
-        model = build(d2l, corpus, options, scaled)
-        d2l.train_seq2seq(model, corpus, NUM_EPOCHS, BATCH_SIZE, seed=SEED, progress=False)
-        row = {"decoder": name, "input_feeding": feeding, **quality(d2l, model, corpus)}
+        scores = []
+        for seed in seeds:
+            model = build(d2l, corpus, options, scaled, seed)
+            d2l.train_seq2seq(model, corpus, num_epochs, BATCH_SIZE, seed=seed, progress=False)
+            scores.append(quality(d2l, model, corpus))
+        row = {"decoder": name, "input_feeding": feeding}
+        row |= {key: [score[key] for score in scores] for key in scores[0]}
         rows.append({**row, "milliseconds": milliseconds(d2l, model, corpus)})
         print(framework, json.dumps(rows[-1]), flush=True)
-    return {"version": metadata.version(LIBRARIES[framework]).partition("+")[0], "rows": rows}
+    version = metadata.version(LIBRARIES[framework]).partition("+")[0]
+    return {"framework": framework, "version": version, "rows": rows}
 
 
 def time_again(d2l, framework):
@@ -134,48 +146,58 @@ def milliseconds(d2l, model, corpus):
     """Median time of a training step with a batch of the longest sentences."""
     pairs = sorted(corpus.train, key=lambda pair: len(pair.source))[-BATCH_SIZE:]
     batch = corpora.pad_batch(pairs, corpus.src_vocab, corpus.tgt_vocab)
-    train_step, _ = model.make_steps(0.005, 1.0, TIMED_STEPS + WARM_UP, SEED)
+    train_step, _ = model.make_steps(0.005, 1.0, TIMED_STEPS + WARM_UP, seed=0)
     # fetching the loss waits for the step
     seconds = median_seconds(lambda: float(train_step(batch)), TIMED_STEPS, WARM_UP)
     return round(1000 * seconds, 1)
 
 
-def table(framework):
-    """Return a framework's table in Markdown, as the chapter shows it."""
-    found = results(framework)
-    header = ["decoder", "input feeding", "BLEU", f"BLEU, {LONG} tokens and more"]
-    rows = [[*header, "alignment error rate", "ms a step"]]
+def spread(scores, digits=1):
+    """The mean of scores and, behind it, the lowest and the highest; nothing for None."""
+    if None in scores:
+        return ""
+    low, mean, high = min(scores), statistics.mean(scores), max(scores)
+    return f"{mean:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def table(name):
+    """Return a framework's table in Markdown, or that of "longer", as the chapter shows it."""
+    found = results(name)
+    longer = name == "longer"
+    seeds, num_epochs = (LONGER_SEEDS, LONGER_EPOCHS) if longer else (SEEDS, NUM_EPOCHS)
+    rows = [["decoder", "input feeding", "BLEU", f"BLEU, {LONG} tokens and more"]]
+    rows[0] += ["alignment error rate", *([] if longer else ["ms a step"])]
     for row in found["rows"]:
-        feeding = {None: "", False: "no", True: "yes"}[row["input_feeding"]]
-        aer = "" if row["aer"] is None else f"{row['aer']:.2f}"
-        cells = [
-            row["decoder"],
-            feeding,
-            f"{row['bleu']:.1f}",
-            f"{row['bleu_long']:.1f}",
-            aer,
-            f"{row['milliseconds']:.0f}",
-        ]
-        rows.append(cells)
-    version = f"{NAMES[framework]} {found['version']}"
-    return f"*Written by `make decoders`: {version}, two CPU cores.*\n\n{markdown(rows)}"
+        rows.append(
+            [
+                row["decoder"],
+                {None: "", False: "no", True: "yes"}[row["input_feeding"]],
+                spread(row["bleu"]),
+                spread(row["bleu_long"]),
+                spread(row["aer"], digits=2),
+                *([] if longer else [f"{row['milliseconds']:.0f}"]),
+            ]
+        )
+    version = f"{NAMES[found['framework']]} {found['version']}"
+    what = f"{num_epochs} epochs in {version}; mean of {len(seeds)} trainings (lowest–highest)"
+    return f"*Written by `make decoders`: {what}.*\n\n{markdown(rows)}"
 
 
-def region(framework):
-    """Return the pattern of what the chapter shows in a framework's tab, to find or replace it."""
-    start = re.escape(f'<!-- #region tab="{framework}" -->\n') + r"\*Written by `make decoders`"
-    return re.compile(f"({start})[^<]*(<!-- #endregion -->)")
+def region(name):
+    """Return the pattern of a table in the chapter, to find or replace it."""
+    written = r"\*Written by `make decoders`: " + ("8" if name == "longer" else "2") + " epochs"
+    if name == "longer":
+        return re.compile(f"()(?<=\n){written}[^|]*(?:\\|.*\n)+")
+    start = re.escape(f'<!-- #region tab="{name}" -->\n')
+    return re.compile(f"({start}){written}[^<]*(?=<!-- #endregion -->)")
 
 
-def write_table(framework):
-    """Put a framework's table into the chapter in place of the one before."""
+def write_table(name):
+    """Put a table into the chapter in place of the one before."""
     text = CHAPTER.read_text(encoding="utf-8")
-    start = f'<!-- #region tab="{framework}" -->\n'
-    text, count = region(framework).subn(
-        lambda found: f"{start}{table(framework)}\n{found[2]}", text
-    )
+    text, count = region(name).subn(lambda found: f"{found[1]}{table(name)}\n", text)
     if count != 1:
-        raise ValueError(f"{CHAPTER} has {count} tables for {framework}; expected 1")
+        raise ValueError(f"{CHAPTER} has {count} tables for {name}; expected 1")
     files.write_whole(CHAPTER, text.encode())
 
 
@@ -183,14 +205,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("framework", choices=LIBRARIES)
     parser.add_argument("--times", action="store_true", help="time the steps again, only that")
+    parser.add_argument("--longer", action="store_true", help="train four times as long")
     args = parser.parse_args()
     d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[args.framework]}")
-    found = (time_again if args.times else measure)(d2l, args.framework)
+    name = "longer" if args.longer else args.framework
+    if args.times:
+        found = time_again(d2l, args.framework)
+    elif args.longer:
+        found = measure(d2l, args.framework, LONGER_EPOCHS, LONGER_SEEDS)
+    else:
+        found = measure(d2l, args.framework)
     RESULTS.mkdir(exist_ok=True)
-    files.write_whole(
-        RESULTS / f"{args.framework}.json", (json.dumps(found, indent=2) + "\n").encode()
-    )
-    write_table(args.framework)
+    files.write_whole(RESULTS / f"{name}.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_table(name)
 
 
 if __name__ == "__main__":

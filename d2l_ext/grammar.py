@@ -13,10 +13,11 @@ Here live the lexicon and the rules; corpora.py turns the sentences into a corpu
 """
 
 import random
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache
 
-__all__ = ["generate"]
+__all__ = ["generate", "substitutes"]
 
 # Persons, in the order in which the verb tables list their forms.
 JE, IL, NOUS, VOUS, ILS = range(5)
@@ -1021,6 +1022,43 @@ class Writer:
             sentence.add(clause)
         sentence.add(self.translated({"?": "?"} if asks else {".": "."}))
         return sentence
+
+
+@cache
+def _features():
+    """Each French noun, adjective and verb form -> what others depend on, all it can be."""
+    features = defaultdict(set)
+    for noun in NOUNS:
+        for plural, form in enumerate(noun.french):
+            features[form].add(("noun", noun.feminine, plural))
+    for adjective in ADJECTIVES:
+        for i, form in enumerate(adjective.french):
+            features[form].add(("adjective", adjective.before_noun, i))
+    for verbs in (INTRANSITIVE, TRANSITIVE):
+        for verb in verbs:
+            for person, form in enumerate(verb.french):
+                features[form].add((verbs, person))
+    return {
+        form: (found, form[0] in FRENCH_VOWELS and form not in ASPIRATED)
+        for form, found in features.items()
+    }
+
+
+def substitutes(word: str) -> list[str]:
+    """French words that can take a word's place in a sentence of the grammar.
+
+    They say something else, but ask for the same articles, endings and order: whatever stands
+    before and behind stays as it is.
+
+    Args:
+        word: a French word.
+
+    Returns:
+        List of words, without this one; empty if there are none, or the word is unknown.
+    """
+    features = _features()
+    same = features.get(word)
+    return [other for other, found in features.items() if found == same and other != word]
 
 
 def generate(

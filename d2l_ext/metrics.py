@@ -91,6 +91,35 @@ def bleu_by_length(
     return bins
 
 
+def mistakes(
+    hypotheses: Iterable[Sequence[str]], references: Iterable[Sequence[str]]
+) -> dict[str, list[int]]:
+    """Which translations differ from their references, by the kind of difference.
+
+    Args:
+        hypotheses: list of token sequences.
+        references: list of as many token sequences.
+
+    Returns:
+        Dict from "one word is wrong", "several words are wrong" (both of as many words as the
+        reference has), "words are missing" and "words too many" to the indices of such sentences.
+
+    Raises:
+        TypeError: if a sentence is a string.
+        ValueError: if there are no sentences, or the two lists differ in length.
+    """
+    hypotheses, references = _sentences(hypotheses, references)
+    kinds = "one word is wrong", "several words are wrong", "words are missing", "words too many"
+    found = {kind: [] for kind in kinds}
+    for i, (hypothesis, reference) in enumerate(zip(hypotheses, references)):
+        wrong = sum(token != wanted for token, wanted in zip(hypothesis, reference))
+        if len(hypothesis) != len(reference):
+            found[kinds[2 if len(hypothesis) < len(reference) else 3]].append(i)
+        elif wrong:
+            found[kinds[min(wrong, 2) - 1]].append(i)
+    return found
+
+
 def token_accuracy_by_position(
     hypotheses: Iterable[Sequence[str]], references: Iterable[Sequence[str]]
 ) -> tuple[np.ndarray, np.ndarray]:

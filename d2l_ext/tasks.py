@@ -167,10 +167,26 @@ def dates(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
         )
     writer = Writer("dates", seed)
     pairs = [
-        write_date(writer, datetime.date.fromordinal(day))
+        write_letter(writer, datetime.date.fromordinal(day), days)
         for day in writer.sample(days, num_pairs)
     ]
     return corpora.split("dates", pairs, seed=seed)
+
+
+def write_letter(writer, date, days):
+    """A date alone or, every third time, as the one of two that says when something is due."""
+    pair = write_date(writer, date)
+    if not writer.chance(0.35):
+        return pair
+    other = write_date(writer, datetime.date.fromordinal(writer.pick(days)))
+    sent, due = ("sent", *other.source), ("due", *pair.source)
+    first, second = (due, sent) if writer.chance(0.5) else (sent, due)
+    before = 1 if first is due else len(sent) + 2  # tokens in front of the date
+    return corpora.Pair(
+        (*first, ",", *second),
+        pair.target,
+        tuple((before + i, j) for i, j in pair.alignment),
+    )
 
 
 def write_date(writer, date):
@@ -373,16 +389,18 @@ TOPICS = (
         "how much did {person} pay last ?",
     ),
 )
-OTHERS = ("friends", "neighbors", "strangers", "others")
+PLACES = TOPICS[0]  # where a person may also have followed another
+FOLLOWED, CHAINS = "followed", 0.12
 
 
 def questions(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
-    """Write short texts of three to six sentences, each with a question and its one-word answer.
+    """Write short texts of four to seven sentences, each with a question and its one-word answer.
 
     The question stands in front. It asks for one person's last place, thing, company or payment.
-    Where that person's statement is followed by another on the same topic, the last one counts:
-    exactly one sentence holds the answer. Others do the same things in other places, which never
-    counts. The alignment links the answer to all words of the right sentence, the *evidence*.
+    Two or three people do such things, and each may do them again: what others did does not
+    count, and the last time does. One text in eight or so is a *chain*: the person asked for has
+    last followed another, and is where that one was last before. Exactly one sentence holds the
+    answer. The alignment links the answer to all words of that sentence, the *evidence*.
 
     Args:
         num_pairs: number of texts.
@@ -402,13 +420,17 @@ def questions(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
 
 def write_question(writer):
     """A text with its question, and the answer, as a `corpora.Pair`."""
-    person = writer.pick(NAMES)
-    topics = writer.sample(TOPICS, writer.number(2, 3))
+    people = writer.sample(NAMES, writer.number(2, 3))
+    person = people[0]
+    chained = writer.chance(CHAINS)
     text = []  # (who, topic, verb, object)
-    while not any(statement[0] == person for statement in text):
-        text = [_statement(writer, person, topics) for _ in range(writer.number(3, 6))]
+    while person not in [statement[0] for statement in text]:
+        topics = writer.sample(TOPICS, writer.number(2, 3))
+        text = [_statement(writer, people, topics) for _ in range(writer.number(4, 7))]
     asked = writer.pick([topic for who, topic, _, _ in text if who == person])
     last = max(i for i, statement in enumerate(text) if statement[:2] == (person, asked))
+    if chained:
+        asked, last = PLACES, _chain(writer, people, text)
     # The question first: the decoder starts from what the encoder has read last on its way back.
     source = asked.question.format(person=person).split()
     for who, _, verb, object in text:
@@ -417,11 +439,24 @@ def write_question(writer):
     return corpora.Pair(tuple(source), (text[last][3],), tuple((i, 0) for i in range(start, end)))
 
 
-def _statement(writer, person, topics):
-    who = person if writer.chance(0.6) else writer.pick(OTHERS)
+def _chain(writer, people, text):
+    """Change a text so that the first of its people has followed the second; returns where to."""
+    person, other, *_ = people
+    first, then = sorted(writer.sample(range(len(text)), 2))
+    verb = writer.pick(PLACES.verbs)
+    text[first] = other, PLACES, verb, writer.pick(PLACES.objects)
+    text[then] = person, PLACES, FOLLOWED, other
+    for i in range(first + 1, len(text)):  # nothing that would overrule one of the two
+        while i != then and text[i][1] is PLACES and text[i][0] in (person, other):
+            text[i] = _statement(writer, people, TOPICS)
+    return first
+
+
+def _statement(writer, people, topics):
+    who = people[0] if writer.chance(0.5) else writer.pick(people)
     topic = writer.pick(topics)
     verb = writer.pick(topic.verbs)
-    return who, topic, verb, _other(lambda: writer.pick(topic.objects), (person,))
+    return who, topic, verb, _other(lambda: writer.pick(topic.objects), people)
 
 
 def sentence_spans(tokens: Sequence[str]) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from tabbook import bibliography, numbers, reference, source, split
+from tabbook import bibliography, claims, numbers, reference, source, split
 from tabbook.bibliography import Entry
 from tabbook.project import FRAMEWORKS, Project, TabbookError, write
 from tabbook.source import Cell, Chapter
@@ -89,7 +89,10 @@ def placed(path: str) -> str | None:
 
 def document(project: Project, path: Path, entries: list[Entry]) -> str:
     """A page of docs/ as the book shows it: its links lead to pages of the book, or to GitHub."""
-    text = relink(project, path.read_text(encoding="utf-8"), project.relative(path))
+    text = path.read_text(encoding="utf-8")
+    if project.relative(path) == claims.PAGE:
+        text = claims.LINK.sub(r"#\2", text)
+    text = relink(project, text, project.relative(path))
     if project.relative(path) == bibliography.PAGE:
         for entry in entries:
             text = text.replace(f"\n- {entry.text}", f"\n- []{{#{anchor(entry)}}}{entry.text}")
@@ -174,7 +177,10 @@ class _Page:
             shown, lambda cell: (len(cell.tabs) < len(FRAMEWORKS), cell.part == "solution")
         ):
             run = list(cells)
-            text = self._tabbed(run) if tabbed else _join(map(self._shared, run))
+            if tabbed:
+                text = _join([*map(_target, run), self._tabbed(run)])
+            else:
+                text = _join(_join([_target(cell), self._shared(cell)]) for cell in run)
             parts.append(directive("dropdown", "Solution", text, level=6) if solution else text)
         return _join(parts) + "\n"
 
@@ -372,6 +378,11 @@ def _code(cell: Cell) -> str:
     text = "\n".join(line for _, line in split.shown(cell))
     code = directive("code-block", "python", text)
     return directive("dropdown", split.fold_line(cell), code, level=1) if cell.fold else code
+
+
+def _target(cell: Cell) -> str:
+    """Where a link to the evidence that a cell holds leads to."""
+    return f"({claims.anchor(cell.evidence)})=" if cell.evidence else ""
 
 
 def _join(parts) -> str:

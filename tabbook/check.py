@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import nbformat
 
-from tabbook import assignments, bibliography, colab, collect, numbers, split, style
+from tabbook import assignments, bibliography, claims, colab, collect, numbers, split, style
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 from tabbook.source import Cell, Chapter, read_all
 
@@ -59,6 +59,7 @@ def check(project: Project) -> list[str]:
         if path not in expected and ".ipynb_checkpoints" not in path.parts:
             problems.append(f"{project.relative(path)}: no chapter gives this notebook; delete it")
     problems += numbers.problems(chapters)
+    problems += claims.problems(project, chapters)
     return problems + list(bibliography.check(project, chapters, entries))
 
 

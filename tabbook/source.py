@@ -12,7 +12,7 @@ import yaml
 
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 
-ATTRIBUTES = {"tab", "tags", "reason", "alt", "fold", "exercise", "part", "points"}
+ATTRIBUTES = {"tab", "tags", "reason", "alt", "fold", "evidence", "exercise", "part", "points"}
 TAGS = {"nbval-ignore-output", "parameters", "raises-exception"}
 TAGS_WITH_REASON = {"nbval-ignore-output", "raises-exception"}
 BLANK_LINES = "lines_to_next_cell"  # jupytext's own note on unusual spacing
@@ -44,6 +44,7 @@ class Cell:
         points: what passing it is worth; 0 unless the part is graded.
         alt: what the picture that it draws shows, for those who can't see it; "" if it draws none.
         fold: the line under which its code is closed; "" for code that stands open.
+        evidence: the name by which docs/claims.md refers to it; "" if no claim does.
     """
 
     number: int
@@ -60,6 +61,7 @@ class Cell:
     points: int = 0
     alt: str = ""
     fold: str = ""
+    evidence: str = ""
 
 
 @dataclass(frozen=True)
@@ -222,10 +224,15 @@ def _cells(path: str, lines: list[str], nodes: list, problems: list[str]) -> lis
             points=_whole(metadata.get("points")),
             alt=str(metadata.get("alt") or ""),
             fold=" ".join(str(metadata.get("fold", "")).split()),
+            evidence=str(metadata.get("evidence", "")),
         )
         problems += [f"{here}: {problem}" for problem in _cell_problems(cell)]
         if "fold" in metadata and not cell.fold:
             problems.append(f'{here}: fold says nothing; write what is closed there: fold="..."')
+        if "evidence" in metadata and not re.fullmatch(r"[a-z][a-z0-9-]*", cell.evidence):
+            problems.append(
+                f'{here}: evidence="{cell.evidence}" is no name; write small letters, digits and -'
+            )
         problems += [f"{here}: {problem}" for problem in _exercise_problems(cell, metadata)]
         cells.append(cell)
     return cells

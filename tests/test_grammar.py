@@ -429,6 +429,26 @@ def test_same_seed_gives_the_same_pairs_on_every_machine(pairs):
     assert grammar.generate(50, seed=1) != grammar.generate(50, seed=2)
 
 
+def test_substitutes_change_no_other_word(pairs):
+    assert {"chien", "cheval", "livre"} <= set(grammar.substitutes("chat"))
+    for word, other in (
+        ("chat", "oiseau"),
+        ("chat", "chats"),
+        ("hibou", "homme"),
+        ("lit", "dort"),
+    ):
+        assert other not in grammar.substitutes(word)
+    assert grammar.substitutes("le") == grammar.substitutes("zyzzyva") == []
+    spots = 0
+    for _, target, _ in pairs[:500]:
+        for i, word in enumerate(target):
+            for other in grammar.substitutes(word)[:3]:
+                spots += 1
+                changed = [*target[:i], other, *target[i + 1 :]]
+                assert disagreements(changed) == [], " ".join(changed)
+    assert spots > 2000
+
+
 def test_lengths_are_spread(pairs):
     lengths = [len(source) for source, _, _ in pairs]
     assert min(lengths) == 3

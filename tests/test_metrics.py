@@ -51,6 +51,26 @@ def test_bleu_by_length_by_hand():
     assert math.isnan(bins[3].bleu)
 
 
+def test_mistakes_by_hand():
+    reference = ("le", "chat", "dort", ".")
+    outputs = [
+        "le chat dort .",
+        "le chien dort .",
+        "la chatte dort .",
+        "le dort .",
+        "il le le dort .",
+    ]
+    found = metrics.mistakes([output.split() for output in outputs], [reference] * 5)
+    assert found == {
+        "one word is wrong": [1],
+        "several words are wrong": [2],
+        "words are missing": [3],
+        "words too many": [4],
+    }
+    with pytest.raises(ValueError, match="2 hypotheses, but 1 reference"):
+        metrics.mistakes([["a"], ["b"]], [["a"]])
+
+
 def test_bleu_by_length_makes_its_own_bins():
     bins = metrics.bleu_by_length(REFERENCES, REFERENCES, [5, 11])
     assert [(b.low, b.high, b.count) for b in bins] == [(1, 5, 1), (6, 10, 0), (11, 15, 1)]

@@ -1,5 +1,6 @@
 """Reading the book: search, the attention view, keyboard only, light and dark, screenshots."""
 
+import io
 import re
 
 import numpy as np
@@ -109,6 +110,22 @@ def test_the_view_follows_light_and_dark(view):
     for theme, color in (("dark", "rgb(24, 24, 24)"), ("light", "rgb(255, 255, 255)")):
         page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
         expect(frame.locator("body")).to_have_css("background-color", color)
+
+
+def test_pictures_turn_dark(page):
+    """Diagrams, and what cells draw; they stay readable, since dark and light change places."""
+    page.goto(CHAPTERS[4])
+    shades = {}
+    for theme in ("light", "dark"):
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+        for kind in ("figure img", "img[alt^='Heatmap']"):
+            picture = page.locator(f".bd-article {kind}:visible").first
+            with Image.open(io.BytesIO(picture.screenshot())) as image:
+                shades[theme, kind] = np.asarray(image.convert("L"))
+        assert (np.median(shades[theme, "figure img"]) > 128) == (theme == "light")
+        assert (np.median(shades[theme, "img[alt^='Heatmap']"]) > 128) == (theme == "light")
+    for shade in shades.values():
+        assert shade.max() - shade.min() > 180
 
 
 def test_the_front_page_is_usable_within_a_second(browser, site):

@@ -343,3 +343,27 @@ def test_nbval_runs_the_notebooks_and_finds_an_altered_output(executed):
     assert [line.partition(" - ")[0] for line in failed] == [f"FAILED {NOTEBOOK}::Cell 2"]
     assert "'1.415\\n' == '1.414\\n'" in done.stdout
     assert sum(line.startswith("PASSED") for line in results) == 15
+
+
+def test_claims_and_evidence_belong_together(executed):
+    path = executed.project.source("02_toy")
+    text = path.read_text()
+    cell = "```python\nprint(CORPUS, d2l.scale(0))"
+    path.write_text(text.replace(cell, cell.replace("python", 'python evidence="scale"', 1)))
+    where = "notebooks/02_toy.md, cell 11 (line 65)"
+    lonely = f"{where}: no claim of docs/claims.md names 'evidence-scale'; write it, or take "
+    assert problems(executed) == [f"{lonely}evidence out"]
+    page = executed.root / "docs" / "claims.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("- It scales: [cell](../notebooks/02_toy.md#evidence-scale), one training.\n")
+    assert problems(executed) == []
+    path.write_text(text)
+    (found,) = problems(executed)
+    assert found.startswith("docs/claims.md: 02_toy.md has no 'evidence-scale'; mend the link")
+
+
+@pytest.mark.parametrize("name", ["", "Two words"])
+def test_evidence_has_a_name(toy, name):
+    toy.write("05_toy", f'```python evidence="{name}"\n1\n```\n')
+    (found,) = problems(toy)
+    assert f'evidence="{name}" is no name; write small letters, digits and -' in found
