@@ -145,8 +145,9 @@ models: $(STAMPS)/project $(STAMPS)/jax $(STAMPS)/pytorch ## train the models th
 grading: $(READ) $(WRITE) ## grade all answers of the tests with nbgrader and write docs/grading.md's table
 	$(PY) -m tests.classroom.with_nbgrader $(FRAMEWORK)
 
-decoders: $(READ) ## train all decoders of chapter 07 and write its tables
-	@for framework in $(FRAMEWORKS); do $(PY) -m benchmarks.decoders $$framework; done
+decoders: $(READ) ## train all decoders of chapter 07 and write its tables: hours
+	@for what in $(FRAMEWORKS) $(if $(FRAMEWORK),,seeds longer); do \
+	    $(PY) -m benchmarks.decoders $$what; done
 
 bench: $(READ) ## train in every framework beside d2l's PyTorch and write docs/speed.md
 	$(PY) -m benchmarks.speed $(FRAMEWORK:%=--framework %) $(if $(CORPUS),--corpus '$(CORPUS)')

@@ -1,11 +1,11 @@
 """Trains every decoder of chapter 07 under one budget and writes the chapter's tables.
 
-`python -m benchmarks.decoders jax` measures in JAX; `make decoders` does it in all four, one after
-the other. What was measured stands in benchmarks/decoders/<framework>.json, and, as a table, in
-the framework's tab of the chapter. Each decoder is trained once for each seed, which draws its
-first weights and the order of the pairs; the pairs are the same. With `--times`, only the steps
-are timed again, which takes a minute: scores do not depend on what else a machine does, times do.
-With `--longer` all are trained four times as long, for a table outside of the tabs.
+`make decoders` trains each in PyTorch with five seeds, which draw the first weights and the order
+of the pairs, and once more for four times as long; and with the first seed in every framework,
+where it also times a step. The pairs are the same throughout. `python -m benchmarks.decoders jax`
+does what belongs to one framework; `... seeds` and `... longer` do the rest. What was measured
+stands in benchmarks/decoders/<what>.json and, as a table, in the chapter. With `--times`, only the
+steps of a framework are timed again: scores do not depend on what else a machine does, times do.
 """
 
 import argparse
@@ -23,8 +23,9 @@ RESULTS = Path(__file__).with_name("decoders")
 CHAPTER = ROOT / "notebooks" / "07_global_attention.md"
 SIZES = {"embed_size": 64, "num_hiddens": 128, "num_layers": 1, "dropout": 0.0}
 NUM_EPOCHS, BATCH_SIZE, MAX_STEPS, WINDOW = 2, 64, 16, 3
-SEEDS = range(5)
-LONGER_EPOCHS, LONGER_SEEDS = 4 * NUM_EPOCHS, range(3)
+LONGER = 4  # times as long
+# What is measured in PyTorch only: seeds, epochs
+MORE = {"seeds": (range(5), NUM_EPOCHS), "longer": (range(1), LONGER * NUM_EPOCHS)}
 LONG = 12  # tokens from which a sentence counts as long
 ALIGNED = 500  # held-out pairs whose alignment is scored
 TIMED_STEPS, WARM_UP = 15, 3
@@ -73,17 +74,17 @@ def build(d2l, corpus, options, scaled, seed=0):
     return model
 
 
-def measure(d2l, framework, num_epochs=NUM_EPOCHS, seeds=SEEDS):
-    """Train, score and time every variant.
+def measure(d2l, framework, seeds=range(1), num_epochs=NUM_EPOCHS):
+    """Train and score every variant, once for each seed, and time its steps.
 
     Args:
         d2l: the framework's module.
         framework: "pytorch", "mxnet", "jax" or "tensorflow".
+        seeds: of the first weights and the order of the pairs.
         num_epochs: passes over the pairs.
-        seeds: each variant is trained once for each.
 
     Returns:
-        Dict of the framework's version and of a list of rows.
+        Dict of the framework, its version and a list of rows.
     """
     corpus = load()
     rows = []
@@ -157,39 +158,40 @@ def spread(scores, digits=1):
     if None in scores:
         return ""
     low, mean, high = min(scores), statistics.mean(scores), max(scores)
+    if len(scores) == 1:
+        return f"{mean:.{digits}f}"
     return f"{mean:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def table(name):
-    """Return a framework's table in Markdown, or that of "longer", as the chapter shows it."""
+    """Return a table in Markdown, as the chapter shows it.
+
+    Args:
+        name: a framework, "seeds" or "longer".
+    """
     found = results(name)
-    longer = name == "longer"
-    seeds, num_epochs = (LONGER_SEEDS, LONGER_EPOCHS) if longer else (SEEDS, NUM_EPOCHS)
-    rows = [["decoder", "input feeding", "BLEU", f"BLEU, {LONG} tokens and more"]]
-    rows[0] += ["alignment error rate", *([] if longer else ["ms a step"])]
-    for row in found["rows"]:
-        rows.append(
-            [
-                row["decoder"],
-                {None: "", False: "no", True: "yes"}[row["input_feeding"]],
-                spread(row["bleu"]),
-                spread(row["bleu_long"]),
-                spread(row["aer"], digits=2),
-                *([] if longer else [f"{row['milliseconds']:.0f}"]),
-            ]
-        )
     version = f"{NAMES[found['framework']]} {found['version']}"
-    what = f"{num_epochs} epochs in {version}; mean of {len(seeds)} trainings (lowest–highest)"
+    seeds, num_epochs = MORE.get(name, (range(1), NUM_EPOCHS))
+    trainings = "one training"
+    if len(seeds) > 1:
+        trainings = f"mean of {len(seeds)} trainings (lowest–highest)"
+    header = ["decoder", "input feeding", "BLEU", f"BLEU, {LONG} tokens and more"]
+    header += ["ms a step" if name not in MORE else "alignment error rate"]
+    rows = [header]
+    for row in found["rows"]:
+        feeding = {None: "", False: "no", True: "yes"}[row["input_feeding"]]
+        last = f"{row['milliseconds']:.0f}" if name not in MORE else spread(row["aer"], digits=2)
+        scores = spread(row["bleu"]), spread(row["bleu_long"])
+        rows.append([row["decoder"], feeding, *scores, last])
+    what = f"{num_epochs} epochs in {version}, two CPU cores, {trainings}"
     return f"*Written by `make decoders`: {what}.*\n\n{markdown(rows)}"
 
 
 def region(name):
     """Return the pattern of a table in the chapter, to find or replace it."""
-    written = r"\*Written by `make decoders`: " + ("8" if name == "longer" else "2") + " epochs"
-    if name == "longer":
-        return re.compile(f"()(?<=\n){written}[^|]*(?:\\|.*\n)+")
-    start = re.escape(f'<!-- #region tab="{name}" -->\n')
-    return re.compile(f"({start}){written}[^<]*(?=<!-- #endregion -->)")
+    marker = f'evidence="decoders-{name}"' if name in MORE else f'tab="{name}"'
+    start = rf"<!-- #region {marker}[^>]*-->\n(?=\*Written by `make decoders`)"
+    return re.compile(f"({start})[^<]*(?=<!-- #endregion -->)")
 
 
 def write_table(name):
@@ -203,21 +205,18 @@ def write_table(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("framework", choices=LIBRARIES)
+    parser.add_argument("what", choices=[*LIBRARIES, *MORE])
     parser.add_argument("--times", action="store_true", help="time the steps again, only that")
-    parser.add_argument("--longer", action="store_true", help="train four times as long")
     args = parser.parse_args()
-    d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[args.framework]}")
-    name = "longer" if args.longer else args.framework
+    framework = "pytorch" if args.what in MORE else args.what
+    d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
     if args.times:
-        found = time_again(d2l, args.framework)
-    elif args.longer:
-        found = measure(d2l, args.framework, LONGER_EPOCHS, LONGER_SEEDS)
+        found = time_again(d2l, framework)
     else:
-        found = measure(d2l, args.framework)
+        found = measure(d2l, framework, *MORE.get(args.what, ()))
     RESULTS.mkdir(exist_ok=True)
-    files.write_whole(RESULTS / f"{name}.json", (json.dumps(found, indent=2) + "\n").encode())
-    write_table(name)
+    files.write_whole(RESULTS / f"{args.what}.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_table(args.what)
 
 
 if __name__ == "__main__":

@@ -292,8 +292,8 @@ INTRANSITIVE = tuple(VERBS[base] for base in ("sleep", "sing", "work", "arrive")
 TRANSITIVE = tuple(
     VERBS[base] for base in ("see", "love", "look", "help", "buy", "eat", "read", "write")
 )
-HAVE, GIVE, SPEAK, THINK = (VERBS[base] for base in ("have", "give", "speak", "think"))
-WANT, CAN, MUST, GO = (VERBS[base] for base in ("want", "can", "must", "go"))
+LOVE, HAVE, GIVE, SPEAK = (VERBS[base] for base in ("love", "have", "give", "speak"))
+THINK, WANT, CAN, MUST, GO = (VERBS[base] for base in ("think", "want", "can", "must", "go"))
 BE_FRENCH = ("suis", "est", "sommes", "êtes", "sont")
 BE_ENGLISH = ("am", "is", "are", "are", "are")
 
@@ -458,6 +458,7 @@ class Writer:
         # Only random() is used: the one method whose sequence Python promises not to change.
         self.random = random.Random(seed).random
         self.room = 0
+        self.inside = False  # a relative clause, which has none of its own
         self.said = set()  # nouns, names, aspects and conjunctions of this sentence; 'women'
 
     def chance(self, probability):
@@ -643,8 +644,10 @@ class Writer:
         if negated:
             return phrase
         extra = self.random()
-        if self.room > 6 and extra < 0.2 and not phrase.specific:
+        if self.room > 6 and extra < 0.2 and not (phrase.specific or self.inside):
+            self.inside = True
             phrase.add(self.relative_clause(phrase))
+            self.inside = False
         elif self.room > 8 and joined and phrase.definite and extra > 0.75:
             others = tuple(other for other in nouns_for(frozenset((noun.kind,))) if other != noun)
             second = self.plain_noun_phrase(self.pick_new(others), self.chance(0.3))
@@ -731,7 +734,7 @@ class Writer:
         pronoun, complement = Phrase(), Phrase()
         if not gap:
             pronoun, complement = self.complements(verb, subject, negated)
-        can_repeat = mode is not GO and verb not in (THINK, HAVE) and self.room > 3
+        can_repeat = mode is not GO and verb not in (THINK, HAVE, LOVE) and self.room > 3
         can_repeat = can_repeat and not (inner or plain)
         frequent = can_repeat and self.chance(0.15)
         auxiliary, rest, finite, infinitive = self.verb_group(
@@ -1004,6 +1007,7 @@ class Writer:
         """One sentence of about `length` English words, as a Phrase."""
         self.room = length - 1
         self.said.clear()
+        self.inside = False
         asks = self.chance(0.2)
         clause = self.question() if asks else self.clause(self.subject())
         sentence = Phrase(list(clause.english), list(clause.french))
@@ -1033,11 +1037,11 @@ def _features():
             features[form].add(("noun", noun.feminine, plural))
     for adjective in ADJECTIVES:
         for i, form in enumerate(adjective.french):
-            features[form].add(("adjective", adjective.before_noun, i))
-    for verbs in (INTRANSITIVE, TRANSITIVE):
-        for verb in verbs:
-            for person, form in enumerate(verb.french):
-                features[form].add((verbs, person))
+            changes = i == 0 and adjective.before_vowel is not None  # 'beau' before a vowel
+            features[form].add(("adjective", adjective.before_noun, i, changes))
+    for verb in INTRANSITIVE + TRANSITIVE:
+        for person, form in enumerate(verb.french):
+            features[form].add(("verb", verb in TRANSITIVE, person))
     return {
         form: (found, form[0] in FRENCH_VOWELS and form not in ASPIRATED)
         for form, found in features.items()
@@ -1086,9 +1090,9 @@ def generate(
     writer = Writer(seed)
     pairs, seen, failures = [], set(), 0
     while len(pairs) < num_pairs:
-        # The square makes short sentences frequent and leaves long ones common.
+        # The power makes short sentences frequent and leaves long ones common.
         try:
-            sentence = writer.sentence(5 + int(max_tokens * writer.random() ** 2))
+            sentence = writer.sentence(5 + int(max_tokens * writer.random() ** 1.6))
         except NothingLeft:
             continue
         source = tuple(render_english(sentence.english))

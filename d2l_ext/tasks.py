@@ -124,6 +124,8 @@ DATE_FORMATS = (
     "{year} / {m} / {d}",
     "{year} . {mm} . {dd}",
 )
+# How a day is told by another one, and how many days later it is.
+DISTANCES = (*(("yesterday was", 1), ("tomorrow is", -1)),)
 _YEAR, _MONTH, _DAY = range(4), (5, 6), (8, 9)  # where they stand in YYYY-MM-DD
 _DATE_TOKEN = re.compile(r"\d|[^\W\d]+(?:-[^\W\d]+)*|[^\w\s]")
 
@@ -166,26 +168,25 @@ def dates(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
             f"there are {len(days)} days from {FIRST_YEAR} to {LAST_YEAR}; asked for {num_pairs}"
         )
     writer = Writer("dates", seed)
-    pairs = [
-        write_letter(writer, datetime.date.fromordinal(day), days)
-        for day in writer.sample(days, num_pairs)
-    ]
+    pairs = [write_day(writer, day) for day in writer.sample(days, num_pairs)]
     return corpora.split("dates", pairs, seed=seed)
 
 
-def write_letter(writer, date, days):
-    """A date alone or, every third time, as the one of two that says when something is due."""
-    pair = write_date(writer, date)
-    if not writer.chance(0.35):
-        return pair
-    other = write_date(writer, datetime.date.fromordinal(writer.pick(days)))
-    sent, due = ("sent", *other.source), ("due", *pair.source)
-    first, second = (due, sent) if writer.chance(0.5) else (sent, due)
-    before = 1 if first is due else len(sent) + 2  # tokens in front of the date
+def write_day(writer, day):
+    """A day by its own date or, every third time, by that of a day shortly before or behind it.
+
+    Args:
+        day: integer, a proleptic Gregorian ordinal.
+    """
+    if not writer.chance(0.1):
+        return write_date(writer, datetime.date.fromordinal(day))
+    words, distance = writer.pick(DISTANCES)
+    words = words.split()
+    pair = write_date(writer, datetime.date.fromordinal(day - distance))
     return corpora.Pair(
-        (*first, ",", *second),
-        pair.target,
-        tuple((before + i, j) for i, j in pair.alignment),
+        (*words, *pair.source),
+        tuple(datetime.date.fromordinal(day).isoformat()),
+        (*((0, j) for j in _DAY), *((len(words) + i, j) for i, j in pair.alignment)),
     )
 
 
@@ -389,6 +390,7 @@ TOPICS = (
         "how much did {person} pay last ?",
     ),
 )
+OTHERS = ("friends", "neighbors", "strangers", "others")
 PLACES = TOPICS[0]  # where a person may also have followed another
 FOLLOWED, CHAINS = "followed", 0.12
 
@@ -420,9 +422,11 @@ def questions(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
 
 def write_question(writer):
     """A text with its question, and the answer, as a `corpora.Pair`."""
-    people = writer.sample(NAMES, writer.number(2, 3))
+    people = writer.sample(NAMES, 2)
     person = people[0]
     chained = writer.chance(CHAINS)
+    if not chained and writer.chance(0.75):
+        people[1:] = writer.sample(OTHERS, 2)
     text = []  # (who, topic, verb, object)
     while person not in [statement[0] for statement in text]:
         topics = writer.sample(TOPICS, writer.number(2, 3))

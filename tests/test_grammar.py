@@ -403,7 +403,7 @@ def test_alignment_agrees_with_a_dictionary(pairs):
 
 def test_known_sentences_have_their_translation_and_alignment():
     wanted = {
-        "anna does not help us .": "anna ne nous aide pas .",
+        "peter does not help us .": "pierre ne nous aide pas .",
         "do you sleep ?": "est-ce que vous dormez ?",
         "she eats an apple .": "elle mange une pomme .",
         "where do you work ?": "où est-ce que vous travaillez ?",
@@ -418,14 +418,14 @@ def test_known_sentences_have_their_translation_and_alignment():
     assert {s: found.get(s, [None])[0] for s in wanted} == wanted
     # she - elle, speaks - parle, to - lui, him - lui, . - .
     assert found["she speaks to him ."][1] == ((0, 0), (1, 2), (2, 1), (3, 1), (4, 3))
-    # anna - anna, not - ne, not - pas, help - aide, us - nous, . - .; 'does' has no partner
+    # the name, not - ne, not - pas, the verb, us - nous, . - .; 'does' has no partner
     links = ((0, 0), (2, 1), (2, 4), (3, 3), (4, 2), (5, 5))
-    assert found["anna does not help us ."][1] == links
+    assert found["peter does not help us ."][1] == links
 
 
 def test_same_seed_gives_the_same_pairs_on_every_machine(pairs):
     digest = hashlib.sha256(repr(pairs[:1000]).encode()).hexdigest()
-    assert digest == "5497c79d9bf8cb3c333885c4b66568e3a7359e2b4f13b0ce26b849f48a22aefc"
+    assert digest == "43051b50e1dc82859ace5219e080acdd9fa53f1414ffffef7c1c7f5cd674a78a"
     assert grammar.generate(50, seed=1) != grammar.generate(50, seed=2)
 
 
