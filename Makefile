@@ -96,7 +96,7 @@ test: lint check test-code test-notebooks test-book ## run all tests
 # --- For authors ----------------------------------------------------------------------------------
 
 .PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
-.PHONY: mutants parity models grading decoders bench bench-scaling assignments colab colab-check
+.PHONY: mutants parity models grading decoders bottleneck bench bench-scaling assignments colab colab-check
 install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -148,6 +148,9 @@ grading: $(READ) $(WRITE) ## grade all answers of the tests with nbgrader and wr
 decoders: $(READ) ## train all decoders of chapter 07 and write its tables: hours
 	@for what in $(FRAMEWORKS) $(if $(FRAMEWORK),,seeds longer); do \
 	    $(PY) -m benchmarks.decoders $$what; done
+
+bottleneck: $(STAMPS)/project $(STAMPS)/pytorch ## learn sentences by heart, for chapter 05's table
+	$(PY) -m benchmarks.bottleneck
 
 bench: $(READ) ## train in every framework beside d2l's PyTorch and write docs/speed.md
 	$(PY) -m benchmarks.speed $(FRAMEWORK:%=--framework %) $(if $(CORPUS),--corpus '$(CORPUS)')

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from d2l_ext import files
+
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = {"pytorch": "torch", "mxnet": "mxnet", "jax": "jax", "tensorflow": "tensorflow"}
 NAMES = {"pytorch": "PyTorch", "mxnet": "MXNet", "jax": "JAX", "tensorflow": "TensorFlow"}
@@ -61,3 +63,32 @@ def markdown(rows):
     """A table; the first row is its header."""
     rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def spread(scores, digits=1):
+    """The mean of scores and, behind it, the lowest and the highest; nothing for None."""
+    if None in scores:
+        return ""
+    low, mean, high = min(scores), statistics.mean(scores), max(scores)
+    if len(scores) == 1:
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def write_table(chapter, region, table):
+    """Put a table into a chapter in place of the one before.
+
+    Args:
+        chapter: the chapter's file.
+        region: compiled pattern of the old table, whose first group stays in front of the new one.
+        table: Markdown.
+
+    Raises:
+        ValueError: if the chapter does not have exactly one such table.
+    """
+    text, count = region.subn(
+        lambda found: f"{found[1]}{table}\n", chapter.read_text(encoding="utf-8")
+    )
+    if count != 1:
+        raise ValueError(f"{chapter} has {count} tables like {region.pattern}; expected 1")
+    files.write_whole(chapter, text.encode())

@@ -12,11 +12,19 @@ import argparse
 import importlib
 import json
 import re
-import statistics
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import LIBRARIES, NAMES, ROOT, configuration, markdown, median_seconds
+from benchmarks import (
+    LIBRARIES,
+    NAMES,
+    ROOT,
+    configuration,
+    markdown,
+    median_seconds,
+    spread,
+    write_table,
+)
 from d2l_ext import corpora, files, metrics, weights
 
 RESULTS = Path(__file__).with_name("decoders")
@@ -153,16 +161,6 @@ def milliseconds(d2l, model, corpus):
     return round(1000 * seconds, 1)
 
 
-def spread(scores, digits=1):
-    """The mean of scores and, behind it, the lowest and the highest; nothing for None."""
-    if None in scores:
-        return ""
-    low, mean, high = min(scores), statistics.mean(scores), max(scores)
-    if len(scores) == 1:
-        return f"{mean:.{digits}f}"
-    return f"{mean:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
-
-
 def table(name):
     """Return a table in Markdown, as the chapter shows it.
 
@@ -194,15 +192,6 @@ def region(name):
     return re.compile(f"({start})[^<]*(?=<!-- #endregion -->)")
 
 
-def write_table(name):
-    """Put a table into the chapter in place of the one before."""
-    text = CHAPTER.read_text(encoding="utf-8")
-    text, count = region(name).subn(lambda found: f"{found[1]}{table(name)}\n", text)
-    if count != 1:
-        raise ValueError(f"{CHAPTER} has {count} tables for {name}; expected 1")
-    files.write_whole(CHAPTER, text.encode())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=[*LIBRARIES, *MORE])
@@ -216,7 +205,7 @@ def main():
         found = measure(d2l, framework, *MORE.get(args.what, ()))
     RESULTS.mkdir(exist_ok=True)
     files.write_whole(RESULTS / f"{args.what}.json", (json.dumps(found, indent=2) + "\n").encode())
-    write_table(args.what)
+    write_table(CHAPTER, region(args.what), table(args.what))
 
 
 if __name__ == "__main__":

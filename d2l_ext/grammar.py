@@ -17,7 +17,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache
 
-__all__ = ["generate", "substitutes"]
+__all__ = ["forms", "generate", "substitutes"]
 
 # Persons, in the order in which the verb tables list their forms.
 JE, IL, NOUS, VOUS, ILS = range(5)
@@ -1063,6 +1063,25 @@ def substitutes(word: str) -> list[str]:
     features = _features()
     same = features.get(word)
     return [other for other, found in features.items() if found == same and other != word]
+
+
+def forms(word: str) -> list[str]:
+    """The other forms of a French word, as of 'belle': beau, beaux, belles, bel.
+
+    Args:
+        word: a noun, adjective, verb, article or possessive.
+
+    Returns:
+        List of words, without this one; empty if there are none, or the word is unknown.
+    """
+    determiners = (ARTICLE, DEMONSTRATIVE, ("un", "une", "des"), *POSSESSIVES.values())
+    adjectives = [(*adjective.french, adjective.before_vowel) for adjective in ADJECTIVES]
+    verbs = [verb.french for verb in VERBS.values()]
+    found = {}
+    for table in (*determiners, *adjectives, *verbs, *(noun.french for noun in NOUNS)):
+        if word in table:
+            found |= dict.fromkeys(table)
+    return [form for form in found if form not in (word, None)]
 
 
 def generate(

@@ -148,7 +148,8 @@ def dates(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
     A number is a row of digits, one token each, so that a year can be copied that was never seen
     as a whole. Each date is there once: no date of one split is in another. Some have their
     weekday in front, which says nothing that the date does not. A year of two digits lies between
-    1970 and 2039. The alignment links each digit of the answer to the tokens that decide it.
+    1970 and 2039. One day in twelve or so is told by the one before or behind it, as in "tomorrow
+    is may 3 , 2021". The alignment links each digit of the answer to the tokens that decide it.
 
     Args:
         num_pairs: number of dates.
@@ -173,16 +174,19 @@ def dates(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
 
 
 def write_day(writer, day):
-    """A day by its own date or, every third time, by that of a day shortly before or behind it.
+    """A day by its own date or, now and then, by that of the day before or behind it.
 
     Args:
         day: integer, a proleptic Gregorian ordinal.
     """
-    if not writer.chance(0.1):
+    if not writer.chance(0.08):
         return write_date(writer, datetime.date.fromordinal(day))
     words, distance = writer.pick(DISTANCES)
+    other = datetime.date.fromordinal(day - distance)
+    if not FIRST_YEAR <= other.year <= LAST_YEAR:
+        return write_date(writer, datetime.date.fromordinal(day))
     words = words.split()
-    pair = write_date(writer, datetime.date.fromordinal(day - distance))
+    pair = write_date(writer, other)
     return corpora.Pair(
         (*words, *pair.source),
         tuple(datetime.date.fromordinal(day).isoformat()),
@@ -399,10 +403,11 @@ def questions(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
     """Write short texts of four to seven sentences, each with a question and its one-word answer.
 
     The question stands in front. It asks for one person's last place, thing, company or payment.
-    Two or three people do such things, and each may do them again: what others did does not
-    count, and the last time does. One text in eight or so is a *chain*: the person asked for has
-    last followed another, and is where that one was last before. Exactly one sentence holds the
-    answer. The alignment links the answer to all words of that sentence, the *evidence*.
+    What others did does not count, be it neighbors, strangers or another person with a name, and
+    if somebody did a thing twice, the last time counts. One text in eight or so is a *chain*: the
+    person asked for has last followed another, and is where that one was last before. Exactly one
+    sentence holds the answer. The alignment links the answer to all words of that sentence, the
+    *evidence*.
 
     Args:
         num_pairs: number of texts.
@@ -422,11 +427,11 @@ def questions(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
 
 def write_question(writer):
     """A text with its question, and the answer, as a `corpora.Pair`."""
-    people = writer.sample(NAMES, 2)
+    people = writer.sample(NAMES, 3)
     person = people[0]
     chained = writer.chance(CHAINS)
-    if not chained and writer.chance(0.75):
-        people[1:] = writer.sample(OTHERS, 2)
+    if not chained:
+        people[1:] = people[1:2] if writer.chance(0.15) else writer.sample(OTHERS, 2)
     text = []  # (who, topic, verb, object)
     while person not in [statement[0] for statement in text]:
         topics = writer.sample(TOPICS, writer.number(2, 3))
