@@ -104,3 +104,20 @@ def test_each_term_of_the_glossary_is_a_word_of_its_chapter():
         text = " ".join((ROOT / chapter).read_text(encoding="utf-8").casefold().split())
         assert term.casefold() in text, f"{term}: not in {chapter}"
         assert meaning[0].isupper() or meaning[0] in "$*", term
+
+
+def test_five_to_ten_claims_a_chapter_say_what_they_rest_on():
+    text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    chapters = sorted(path.stem for path in (ROOT / "notebooks").glob("0*.md"))
+    for chapter in chapters:
+        rows = re.findall(
+            rf"^\| (.+) \| \[.+\]\(\.\./notebooks/{chapter}\.md#.+\) \| (.+) \|$",
+            text,
+            re.MULTILINE,
+        )
+        assert 5 <= len(rows) <= 10, chapter
+        for claim, basis in rows:
+            known = (
+                "exact|one training|same training|seeds|draw|random|counted|best of|one sentence"
+            )
+            assert re.search(known, basis), (claim, basis)
