@@ -146,7 +146,7 @@ grading: $(READ) $(WRITE) ## grade all answers of the tests with nbgrader and wr
 	$(PY) -m tests.classroom.with_nbgrader $(FRAMEWORK)
 
 decoders: $(READ) ## train all decoders of chapter 07 and write its tables: hours
-	@for what in $(FRAMEWORKS) $(if $(FRAMEWORK),,seeds longer); do \
+	@for what in $(FRAMEWORKS) $(if $(FRAMEWORK),,seeds); do \
 	    $(PY) -m benchmarks.decoders $$what; done
 
 bottleneck: $(STAMPS)/project $(STAMPS)/pytorch ## learn sentences by heart, for chapter 05's table

@@ -1,11 +1,11 @@
 """Trains every decoder of chapter 07 under one budget and writes the chapter's tables.
 
 `make decoders` trains each in PyTorch with five seeds, which draw the first weights and the order
-of the pairs, and once more for four times as long; and with the first seed in every framework,
-where it also times a step. The pairs are the same throughout. `python -m benchmarks.decoders jax`
-does what belongs to one framework; `... seeds` and `... longer` do the rest. What was measured
-stands in benchmarks/decoders/<what>.json and, as a table, in the chapter. With `--times`, only the
-steps of a framework are timed again: scores do not depend on what else a machine does, times do.
+of the pairs; and with the first seed in every framework, where it also times a step. The pairs are
+the same throughout. `python -m benchmarks.decoders jax` does what belongs to one framework, `...
+seeds` the rest. What was measured stands in benchmarks/decoders/<what>.json and, as a table, in
+the chapter. With `--times`, only the steps of a framework are timed again: scores do not depend on
+what else a machine does, times do.
 """
 
 import argparse
@@ -31,9 +31,7 @@ RESULTS = Path(__file__).with_name("decoders")
 CHAPTER = ROOT / "notebooks" / "07_global_attention.md"
 SIZES = {"embed_size": 64, "num_hiddens": 128, "num_layers": 1, "dropout": 0.0}
 NUM_EPOCHS, BATCH_SIZE, MAX_STEPS, WINDOW = 2, 64, 16, 3
-LONGER = 4  # times as long
-# What is measured in PyTorch only: seeds, epochs
-MORE = {"seeds": (range(5), NUM_EPOCHS), "longer": (range(1), LONGER * NUM_EPOCHS)}
+SEEDS = range(5)  # in PyTorch
 LONG = 12  # tokens from which a sentence counts as long
 ALIGNED = 500  # held-out pairs whose alignment is scored
 TIMED_STEPS, WARM_UP = 15, 3
@@ -82,14 +80,13 @@ def build(d2l, corpus, options, scaled, seed=0):
     return model
 
 
-def measure(d2l, framework, seeds=range(1), num_epochs=NUM_EPOCHS):
+def measure(d2l, framework, seeds=range(1)):
     """Train and score every variant, once for each seed, and time its steps.
 
     Args:
         d2l: the framework's module.
         framework: "pytorch", "mxnet", "jax" or "tensorflow".
         seeds: of the first weights and the order of the pairs.
-        num_epochs: passes over the pairs.
 
     Returns:
         Dict of the framework, its version and a list of rows.
@@ -100,7 +97,7 @@ def measure(d2l, framework, seeds=range(1), num_epochs=NUM_EPOCHS):
         scores = []
         for seed in seeds:
             model = build(d2l, corpus, options, scaled, seed)
-            d2l.train_seq2seq(model, corpus, num_epochs, BATCH_SIZE, seed=seed, progress=False)
+            d2l.train_seq2seq(model, corpus, NUM_EPOCHS, BATCH_SIZE, seed=seed, progress=False)
             scores.append(quality(d2l, model, corpus))
         row = {"decoder": name, "input_feeding": feeding}
         row |= {key: [score[key] for score in scores] for key in scores[0]}
@@ -165,44 +162,43 @@ def table(name):
     """Return a table in Markdown, as the chapter shows it.
 
     Args:
-        name: a framework, "seeds" or "longer".
+        name: a framework or "seeds".
     """
     found = results(name)
     version = f"{NAMES[found['framework']]} {found['version']}"
-    seeds, num_epochs = MORE.get(name, (range(1), NUM_EPOCHS))
     trainings = "one training"
-    if len(seeds) > 1:
-        trainings = f"mean of {len(seeds)} trainings (lowest–highest)"
+    if name == "seeds":
+        trainings = f"mean of {len(SEEDS)} trainings (lowest–highest)"
     header = ["decoder", "input feeding", "BLEU", f"BLEU, {LONG} tokens and more"]
-    header += ["ms a step" if name not in MORE else "alignment error rate"]
+    header += ["alignment error rate" if name == "seeds" else "ms a step"]
     rows = [header]
     for row in found["rows"]:
         feeding = {None: "", False: "no", True: "yes"}[row["input_feeding"]]
-        last = f"{row['milliseconds']:.0f}" if name not in MORE else spread(row["aer"], digits=2)
+        last = spread(row["aer"], digits=2) if name == "seeds" else f"{row['milliseconds']:.0f}"
         scores = spread(row["bleu"]), spread(row["bleu_long"])
         rows.append([row["decoder"], feeding, *scores, last])
-    what = f"{num_epochs} epochs in {version}, two CPU cores, {trainings}"
+    what = f"{NUM_EPOCHS} epochs in {version}, two CPU cores, {trainings}"
     return f"*Written by `make decoders`: {what}.*\n\n{markdown(rows)}"
 
 
 def region(name):
     """Return the pattern of a table in the chapter, to find or replace it."""
-    marker = f'evidence="decoders-{name}"' if name in MORE else f'tab="{name}"'
+    marker = 'evidence="decoders-seeds"' if name == "seeds" else f'tab="{name}"'
     start = rf"<!-- #region {marker}[^>]*-->\n(?=\*Written by `make decoders`)"
     return re.compile(f"({start})[^<]*(?=<!-- #endregion -->)")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=[*LIBRARIES, *MORE])
+    parser.add_argument("what", choices=[*LIBRARIES, "seeds"])
     parser.add_argument("--times", action="store_true", help="time the steps again, only that")
     args = parser.parse_args()
-    framework = "pytorch" if args.what in MORE else args.what
+    framework = "pytorch" if args.what == "seeds" else args.what
     d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
     if args.times:
         found = time_again(d2l, framework)
     else:
-        found = measure(d2l, framework, *MORE.get(args.what, ()))
+        found = measure(d2l, framework, SEEDS if args.what == "seeds" else range(1))
     RESULTS.mkdir(exist_ok=True)
     files.write_whole(RESULTS / f"{args.what}.json", (json.dumps(found, indent=2) + "\n").encode())
     write_table(CHAPTER, region(args.what), table(args.what))

@@ -13,7 +13,7 @@ from benchmarks import bottleneck, decoders, scaling, speed, spread, write_table
 from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, pad_batch
 from tests import frameworks, tiny
 
-ALL = pytest.mark.parametrize("name", [*decoders.LIBRARIES, *decoders.MORE])
+ALL = pytest.mark.parametrize("name", [*decoders.LIBRARIES, "seeds"])
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 
 
@@ -29,7 +29,7 @@ def rows(name):
 
 def test_chapters_show_what_was_measured():
     text = decoders.CHAPTER.read_text(encoding="utf-8")
-    for name in [*decoders.LIBRARIES, *decoders.MORE]:
+    for name in [*decoders.LIBRARIES, "seeds"]:
         (found,) = decoders.region(name).finditer(text)
         assert found[0] == f"{found[1]}{decoders.table(name)}\n", name
     text = bottleneck.CHAPTER.read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def test_every_variant_was_measured_with_the_pinned_version(name):
     assert list(rows(name)) == wanted and len(wanted) == 14
     found = decoders.results(name)
     assert pinned(decoders.LIBRARIES[found["framework"]], found["version"])
-    seeds, _ = decoders.MORE.get(name, (range(1), None))
+    seeds = decoders.SEEDS if name == "seeds" else range(1)
     assert all(len(row["bleu"]) == len(seeds) for row in found["rows"])
 
 
