@@ -1,11 +1,9 @@
 """Trains every decoder of chapter 07 under one budget and writes the chapter's tables.
 
-`make decoders` trains each in PyTorch with five seeds, which draw the first weights and the order
-of the pairs; and with the first seed in every framework, where it also times a step. The pairs are
-the same throughout. `python -m benchmarks.decoders jax` does what belongs to one framework, `...
-seeds` the rest. What was measured stands in benchmarks/decoders/<what>.json and, as a table, in
-the chapter. With `--times`, only the steps of a framework are timed again: scores do not depend on
-what else a machine does, times do.
+`python -m benchmarks.decoders scores` trains each in PyTorch with five seeds, which draw the first
+weights and the order of the pairs; the pairs are the same throughout. `python -m
+benchmarks.decoders jax` times a step of each in JAX. `make decoders` does all of this. What was
+measured stands in benchmarks/decoders/<what>.json and, as a table, in the chapter.
 """
 
 import argparse
@@ -80,48 +78,51 @@ def build(d2l, corpus, options, scaled, seed=0):
     return model
 
 
-def measure(d2l, framework, seeds=range(1)):
-    """Train and score every variant, once for each seed, and time its steps.
+def scores(d2l):
+    """Train and score every variant, once for each seed.
 
     Args:
-        d2l: the framework's module.
-        framework: "pytorch", "mxnet", "jax" or "tensorflow".
-        seeds: of the first weights and the order of the pairs.
+        d2l: `d2l_ext.torch`.
 
     Returns:
-        Dict of the framework, its version and a list of rows.
+        List of rows.
     """
     corpus = load()
     rows = []
     for name, feeding, options, scaled in variants():
-        scores = []
-        for seed in seeds:
+        row = {"decoder": name, "input_feeding": feeding, "bleu": [], "bleu_long": [], "aer": []}
+        for seed in SEEDS:
             model = build(d2l, corpus, options, scaled, seed)
             d2l.train_seq2seq(model, corpus, NUM_EPOCHS, BATCH_SIZE, seed=seed, progress=False)
-            scores.append(quality(d2l, model, corpus))
-        row = {"decoder": name, "input_feeding": feeding}
-        row |= {key: [score[key] for score in scores] for key in scores[0]}
-        rows.append({**row, "milliseconds": milliseconds(d2l, model, corpus)})
-        print(framework, json.dumps(rows[-1]), flush=True)
-    version = metadata.version(LIBRARIES[framework]).partition("+")[0]
-    return {"framework": framework, "version": version, "rows": rows}
+            for key, score in quality(d2l, model, corpus).items():
+                row[key].append(score)
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    return rows
 
 
-def time_again(d2l, framework):
-    """Time every variant of what was measured before.
+def times(d2l):
+    """Time a step of every variant.
 
-    Args and returns as in `measure`.
+    Args:
+        d2l: the framework's module.
+
+    Returns:
+        List of rows.
     """
     corpus = load()
-    found = results(framework)
-    for row, (_, _, options, scaled) in zip(found["rows"], variants(), strict=True):
+    rows = []
+    for name, feeding, options, scaled in variants():
+        row = {"decoder": name, "input_feeding": feeding}
         row["milliseconds"] = milliseconds(d2l, build(d2l, corpus, options, scaled), corpus)
-    return found
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    return rows
 
 
-def results(framework):
-    """Return what was measured in a framework."""
-    return json.loads((RESULTS / f"{framework}.json").read_text(encoding="utf-8"))
+def results(what):
+    """Return what was measured: "scores", or a framework's times."""
+    return json.loads((RESULTS / f"{what}.json").read_text(encoding="utf-8"))
 
 
 def quality(d2l, model, corpus):
@@ -158,50 +159,46 @@ def milliseconds(d2l, model, corpus):
     return round(1000 * seconds, 1)
 
 
-def table(name):
-    """Return a table in Markdown, as the chapter shows it.
-
-    Args:
-        name: a framework or "seeds".
-    """
-    found = results(name)
-    version = f"{NAMES[found['framework']]} {found['version']}"
-    trainings = "one training"
-    if name == "seeds":
-        trainings = f"mean of {len(SEEDS)} trainings (lowest–highest)"
-    header = ["decoder", "input feeding", "BLEU", f"BLEU, {LONG} tokens and more"]
-    header += ["alignment error rate" if name == "seeds" else "ms a step"]
-    rows = [header]
+def table(what):
+    """Return a table in Markdown, as the chapter shows it; `what` as for `results`."""
+    found = results(what)
+    if what == "scores":
+        header = ["BLEU", f"BLEU, {LONG} tokens and more", "alignment error rate"]
+        condition = f"{NUM_EPOCHS} epochs, mean of {len(SEEDS)} trainings (lowest–highest)"
+    else:
+        header, condition = ["ms a step"], "two CPU cores"
+    rows = [["decoder", "input feeding", *header]]
     for row in found["rows"]:
         feeding = {None: "", False: "no", True: "yes"}[row["input_feeding"]]
-        last = spread(row["aer"], digits=2) if name == "seeds" else f"{row['milliseconds']:.0f}"
-        scores = spread(row["bleu"]), spread(row["bleu_long"])
-        rows.append([row["decoder"], feeding, *scores, last])
-    what = f"{NUM_EPOCHS} epochs in {version}, two CPU cores, {trainings}"
-    return f"*Written by `make decoders`: {what}.*\n\n{markdown(rows)}"
+        if what == "scores":
+            cells = [spread(row["bleu"]), spread(row["bleu_long"]), spread(row["aer"], digits=2)]
+        else:
+            cells = [f"{row['milliseconds']:.0f}"]
+        rows.append([row["decoder"], feeding, *cells])
+    version = f"{NAMES[found['framework']]} {found['version']}"
+    return f"*Written by `make decoders`: {version}, {condition}.*\n\n{markdown(rows)}"
 
 
-def region(name):
+def region(what):
     """Return the pattern of a table in the chapter, to find or replace it."""
-    marker = 'evidence="decoders-seeds"' if name == "seeds" else f'tab="{name}"'
-    start = rf"<!-- #region {marker}[^>]*-->\n(?=\*Written by `make decoders`)"
+    marker = 'evidence="decoders"' if what == "scores" else f'tab="{what}"'
+    start = rf"<!-- #region {marker} -->\n(?=\*Written by `make decoders`)"
     return re.compile(f"({start})[^<]*(?=<!-- #endregion -->)")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=[*LIBRARIES, "seeds"])
-    parser.add_argument("--times", action="store_true", help="time the steps again, only that")
-    args = parser.parse_args()
-    framework = "pytorch" if args.what == "seeds" else args.what
-    d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
-    if args.times:
-        found = time_again(d2l, framework)
-    else:
-        found = measure(d2l, framework, SEEDS if args.what == "seeds" else range(1))
+    parser.add_argument("what", choices=["scores", *LIBRARIES])
+    what = parser.parse_args().what
+    framework = "pytorch" if what == "scores" else what
+    library = LIBRARIES[framework]
+    d2l = importlib.import_module(f"d2l_ext.{library}")
+    version = metadata.version(library).partition("+")[0]
+    rows = (scores if what == "scores" else times)(d2l)
     RESULTS.mkdir(exist_ok=True)
-    files.write_whole(RESULTS / f"{args.what}.json", (json.dumps(found, indent=2) + "\n").encode())
-    write_table(CHAPTER, region(args.what), table(args.what))
+    found = {"framework": framework, "version": version, "rows": rows}
+    files.write_whole(RESULTS / f"{what}.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_table(CHAPTER, region(what), table(what))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from benchmarks import bottleneck, decoders, scaling, speed, spread, write_table
 from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, pad_batch
 from tests import frameworks, tiny
 
-ALL = pytest.mark.parametrize("name", [*decoders.LIBRARIES, "seeds"])
+DECODERS = ["scores", *decoders.LIBRARIES]
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 
 
@@ -22,16 +22,16 @@ def pinned(library, version):
     return re.search(rf"^{library}=={re.escape(version)}\b", pins, re.MULTILINE)
 
 
-def rows(name):
+def rows(what):
     """{(decoder, input feeding): row} of what was measured."""
-    return {(row["decoder"], row["input_feeding"]): row for row in decoders.results(name)["rows"]}
+    return {(row["decoder"], row["input_feeding"]): row for row in decoders.results(what)["rows"]}
 
 
 def test_chapters_show_what_was_measured():
     text = decoders.CHAPTER.read_text(encoding="utf-8")
-    for name in [*decoders.LIBRARIES, "seeds"]:
-        (found,) = decoders.region(name).finditer(text)
-        assert found[0] == f"{found[1]}{decoders.table(name)}\n", name
+    for what in DECODERS:
+        (found,) = decoders.region(what).finditer(text)
+        assert found[0] == f"{found[1]}{decoders.table(what)}\n", what
     text = bottleneck.CHAPTER.read_text(encoding="utf-8")
     (found,) = bottleneck.REGION.finditer(text)
     measured = json.loads(bottleneck.RESULTS.read_text(encoding="utf-8"))
@@ -39,29 +39,35 @@ def test_chapters_show_what_was_measured():
     assert pinned("torch", measured["version"])
 
 
-@ALL
-def test_every_variant_was_measured_with_the_pinned_version(name):
+@pytest.mark.parametrize("what", DECODERS)
+def test_every_variant_was_measured_with_the_pinned_version(what):
     wanted = [(decoder, feeding) for decoder, feeding, *_ in decoders.variants()]
-    assert list(rows(name)) == wanted and len(wanted) == 14
-    found = decoders.results(name)
+    assert list(rows(what)) == wanted and len(wanted) == 14
+    found = decoders.results(what)
     assert pinned(decoders.LIBRARIES[found["framework"]], found["version"])
-    seeds = decoders.SEEDS if name == "seeds" else range(1)
-    assert all(len(row["bleu"]) == len(seeds) for row in found["rows"])
 
 
-@ALL
-def test_every_attention_is_above_none_on_long_sentences(name):
-    measured = rows(name)
-    none = measured.pop(("no attention", None))
-    for row in measured.values():
-        assert min(row["bleu_long"]) > max(none["bleu_long"]) + 20, row
+def test_what_the_chapter_says_of_the_scores_holds():
+    measured = rows("scores")
+    assert all(len(row["bleu"]) == len(decoders.SEEDS) for row in measured.values())
+    long = {key: row["bleu_long"] for key, row in measured.items()}
+    none = long.pop(("no attention", None))
+    assert all(min(scores) > 2.5 * max(none) for scores in long.values())
 
+    def apart(better, worse):
+        return min(measured[better]["bleu"]) > max(measured[worse]["bleu"])
 
-def test_the_frameworks_agree():
-    """They start from the same weights and see the same pairs."""
-    for framework in decoders.LIBRARIES:
-        for key, row in rows(framework).items():
-            assert abs(row["bleu"][0] - rows("seeds")[key]["bleu"][0]) < 8, (framework, key)
+    concat = "global, concat", False
+    assert apart(concat, ("Bahdanau", None))
+    for score in ("dot", "general"):
+        plain, scaled = (f"global, {score}", False), (f"global, {score}, scaled", False)
+        assert apart(scaled, plain) and apart(concat, scaled)
+    for name, feeding in measured:  # input feeding, and local against global
+        if feeding:
+            assert not apart((name, True), (name, False))
+            assert not apart((name, False), (name, True))
+        if name.startswith("local") and not feeding:
+            assert not apart(("global, general", False), (name, False))
 
 
 def test_a_chapter_without_the_table_is_refused(tmp_path):

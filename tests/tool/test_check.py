@@ -350,7 +350,7 @@ def test_claims_and_evidence_belong_together(executed):
     text = path.read_text()
     cell = "```python\nprint(CORPUS, d2l.scale(0))"
     path.write_text(text.replace(cell, cell.replace("python", 'python evidence="scale"', 1)))
-    where = "notebooks/02_toy.md, cell 11 (line 65)"
+    where = "notebooks/02_toy.md, cell 11 (line 63)"
     lonely = f"{where}: no claim of docs/claims.md names 'evidence-scale'; write it, or take "
     assert problems(executed) == [f"{lonely}evidence out"]
     page = executed.root / "docs" / "claims.md"

@@ -110,7 +110,7 @@ def test_an_edit_changes_one_id(toy):
         ),
         (
             code("x", "hide=true"),
-            "unknown attribute 'hide'; known are alt, exercise, fold, part, poin",
+            "unknown attribute 'hide'; known are alt, evidence, exercise, fold, part, poin",
         ),
         (code("x", 'fold=" "'), "fold says nothing; write what is closed there"),
         (
