@@ -306,14 +306,14 @@ PRONOUNS = (
     ("we", "nous", None, NOUS, False),
     ("they", "ils", None, ILS, False),
 )
-# Object pronouns: English, French direct object, its form before a vowel, after "à", person.
+# Object pronouns: English, French direct object, its form before a vowel, after "à".
 OBJECT_PRONOUNS = (
-    ("me", "me", "m'", "me", JE),
-    ("you", "vous", None, "vous", VOUS),
-    ("him", "le", "l'", "lui", IL),
-    ("her", "la", "l'", "lui", IL),
-    ("us", "nous", None, "nous", NOUS),
-    ("them", "les", None, "leur", ILS),
+    ("me", "me", "m'", "me"),
+    ("you", "vous", None, "vous"),
+    ("him", "le", "l'", "lui"),
+    ("her", "la", "l'", "lui"),
+    ("us", "nous", None, "nous"),
+    ("them", "les", None, "leur"),
 )
 # Determiners: masculine, its form before a vowel, feminine, its form before a vowel, plural.
 ARTICLE = ("le", "l'", "la", "l'", "les")
@@ -445,6 +445,12 @@ def que(link):
 
 def de(link):
     return Word("de", "d'", (link,))
+
+
+def rendered(texts, link):
+    """The French words that render one English word, such as 'près de' for 'near'."""
+    elided = {"que": que, "de": de}
+    return [elided[text](link) if text in elided else Word(text, None, (link,)) for text in texts]
 
 
 class NothingLeft(Exception):
@@ -583,16 +589,26 @@ class Writer:
 
     def features(self, noun, plural, english, french, specific=True, definite=True):
         """The NounPhrase of a noun and its words."""
-        if noun.kind == "person" and plural and noun.feminine:
-            self.said.add("women")
-        if noun.kind != "person" or (plural and noun.feminine):
-            pronoun = None  # 'it', and 'they' for women, would need a French gender of their own
-        else:
-            pronoun = "they" if plural else "she" if noun.feminine else "he"
         person = ILS if plural else IL
-        return NounPhrase(
-            english, french, person, noun.feminine, noun.kinds, pronoun, specific, definite
+        phrase = NounPhrase(
+            english, french, person, noun.feminine, noun.kinds, None, specific, definite
         )
+        if noun.kind == "person":
+            self.mention_people(phrase, plural)
+        return phrase
+
+    def mention_people(self, phrase, plural):
+        """Choose the pronoun for a person or people, and remember women, who have none.
+
+        'they' for women and 'it' would need a French gender of their own.
+        """
+        if not plural:
+            phrase.pronoun = "she" if phrase.feminine else "he"
+        elif phrase.feminine:
+            phrase.pronoun = None
+            self.said.add("women")
+        else:
+            phrase.pronoun = "they"
 
     def name(self):
         text, french, feminine = self.pick_new(NAMES)
@@ -635,7 +651,7 @@ class Writer:
         if "person" in kinds and self.chance(0.15):
             return self.name()
         noun = self.pick_new(nouns_for(kinds))
-        plural = self.chance(0.2 if reference == "place" else 0.35)
+        plural = self.chance(0.35)
         if reference == "indefinite":
             return self.plain_noun_phrase(noun, plural, reference, negated)
         if self.room > 7 and noun.owned and self.chance(0.2):
@@ -657,8 +673,7 @@ class Writer:
             phrase.feminine = phrase.feminine and second.feminine
             phrase.kinds = frozenset((noun.kind,))
             if noun.kind == "person":
-                phrase.pronoun = None if phrase.feminine else "they"
-                self.said.add("women" if phrase.feminine else "men")
+                self.mention_people(phrase, plural=True)
         return phrase
 
     def relative_clause(self, phrase):
@@ -895,19 +910,19 @@ class Writer:
             and self.chance(0.35 if self.room > 3 else 0.7)
             and ("person" in objects or self.only_said(objects))
         ):
-            english, french, before_vowel, _, _ = self.object_pronoun(subject, objects)
+            english, french, before_vowel, _ = self.object_pronoun(subject, objects)
             word = self.word(english)
             pronoun = Phrase([word], [Word(french, before_vowel, (word,))])
         elif objects:
-            indefinite = verb is HAVE or (verb in (WANT, GIVE) and self.chance(0.5))
-            reference = "any" if verb.activity or verb is WANT else "definite"
-            reference = "indefinite" if indefinite else reference
+            reference = "definite" if verb is LOVE else "any"
+            if verb is HAVE or (verb in (WANT, GIVE) and self.chance(0.5)):
+                reference = "indefinite"
             rest = self.noun_phrase(objects, reference, negated)
         if verb in (SPEAK, GIVE):
             to = self.word("to")
             rest.english.append(to)
             if self.room < 3 or self.chance(0.4):  # 'to him' (lui), before the verb in French
-                english, _, before_vowel, french, _ = self.object_pronoun(subject, PERSON)
+                english, _, before_vowel, french = self.object_pronoun(subject, PERSON)
                 word = self.word(english)
                 rest.english.append(word)
                 before_vowel = before_vowel if french == "me" else None
@@ -943,10 +958,7 @@ class Writer:
             kinds = {"in": verb.places, "near": LANDMARKS, "with": PERSON}[text]
             preposition = self.word(text)
             clause.english.append(preposition)
-            for part in PREPOSITIONS[text]:
-                clause.french.append(
-                    de(preposition) if part == "de" else Word(part, None, (preposition,))
-                )
+            clause.french += rendered(PREPOSITIONS[text], preposition)
             clause.add(self.noun_phrase(kinds))
         elif verb.places and timed and self.room > 2 and self.chance(0.08):
             clause.add(self.translated({"here": "ici"}))
@@ -1021,8 +1033,7 @@ class Writer:
                 sentence.add(self.translated({",": ","}))
             word = self.word(link)
             sentence.english.append(word)
-            for part in CONJUNCTIONS[link]:
-                sentence.french.append(que(word) if part == "que" else Word(part, None, (word,)))
+            sentence.french += rendered(CONJUNCTIONS[link], word)
             sentence.add(clause)
         sentence.add(self.translated({"?": "?"} if asks else {".": "."}))
         return sentence

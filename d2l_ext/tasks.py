@@ -125,7 +125,7 @@ DATE_FORMATS = (
     "{year} . {mm} . {dd}",
 )
 # How a day is told by another one, and how many days later it is.
-DISTANCES = (*(("yesterday was", 1), ("tomorrow is", -1)),)
+DISTANCES = (("yesterday was", 1), ("tomorrow is", -1))
 _YEAR, _MONTH, _DAY = range(4), (5, 6), (8, 9)  # where they stand in YYYY-MM-DD
 _DATE_TOKEN = re.compile(r"\d|[^\W\d]+(?:-[^\W\d]+)*|[^\w\s]")
 
@@ -169,27 +169,25 @@ def dates(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
             f"there are {len(days)} days from {FIRST_YEAR} to {LAST_YEAR}; asked for {num_pairs}"
         )
     writer = Writer("dates", seed)
-    pairs = [write_day(writer, day) for day in writer.sample(days, num_pairs)]
+    pairs = [
+        write_day(writer, datetime.date.fromordinal(day)) for day in writer.sample(days, num_pairs)
+    ]
     return corpora.split("dates", pairs, seed=seed)
 
 
-def write_day(writer, day):
-    """A day by its own date or, now and then, by that of the day before or behind it.
-
-    Args:
-        day: integer, a proleptic Gregorian ordinal.
-    """
+def write_day(writer, date):
+    """A day by its own date or, now and then, by that of the day before or behind it."""
     if not writer.chance(0.08):
-        return write_date(writer, datetime.date.fromordinal(day))
+        return write_date(writer, date)
     words, distance = writer.pick(DISTANCES)
-    other = datetime.date.fromordinal(day - distance)
+    other = date - datetime.timedelta(days=distance)
     if not FIRST_YEAR <= other.year <= LAST_YEAR:
-        return write_date(writer, datetime.date.fromordinal(day))
+        return write_date(writer, date)
     words = words.split()
     pair = write_date(writer, other)
     return corpora.Pair(
         (*words, *pair.source),
-        tuple(datetime.date.fromordinal(day).isoformat()),
+        tuple(date.isoformat()),
         (*((0, j) for j in _DAY), *((len(words) + i, j) for i, j in pair.alignment)),
     )
 

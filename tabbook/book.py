@@ -89,10 +89,7 @@ def placed(path: str) -> str | None:
 
 def document(project: Project, path: Path, entries: list[Entry]) -> str:
     """A page of docs/ as the book shows it: its links lead to pages of the book, or to GitHub."""
-    text = path.read_text(encoding="utf-8")
-    if project.relative(path) == claims.PAGE:
-        text = claims.LINK.sub(r"#\2", text)
-    text = relink(project, text, project.relative(path))
+    text = relink(project, path.read_text(encoding="utf-8"), project.relative(path))
     if project.relative(path) == bibliography.PAGE:
         for entry in entries:
             text = text.replace(f"\n- {entry.text}", f"\n- []{{#{anchor(entry)}}}{entry.text}")
@@ -108,6 +105,8 @@ def relink(project: Project, text: str, place: str) -> str:
 
     def change(_: str, target: str) -> str:
         path, mark, fragment = target.partition("#")
+        if fragment.startswith(claims.anchor("")):
+            return f"#{fragment}"  # of a cell, wherever that stands in the book
         path = posixpath.normpath(posixpath.join(posixpath.dirname(place), path))
         inside = placed(path)
         if inside is None:
