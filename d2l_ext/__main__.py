@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from d2l_ext import corpora, files, metrics, plots, views, weights
+from d2l_ext import corpora, files, metrics, plots, textfiles, views, vocab, weights
 
 # Frameworks in the order in which `translate` looks for one, and their modules in d2l_ext.
 LIBRARIES = {"pytorch": "torch", "jax": "jax", "tensorflow": "tensorflow", "mxnet": "mxnet"}
@@ -44,8 +44,12 @@ not seen. The same seed starts from the same weights in every framework.
 TRAIN_EXAMPLES = """\
 examples:
   python -m d2l_ext train --framework pytorch --out m.safetensors
-  python -m d2l_ext train --framework jax --corpus fra.txt --max-steps 10 \\
+  python -m d2l_ext train --framework jax --corpus fra.txt --max-steps 20 \\
       --num-pairs 50000 --epochs 5 --out fra.safetensors
+  python -m d2l_ext train --framework pytorch --corpus cmn.txt --reverse \\
+      --max-steps 30 --epochs 8 --out from-chinese.safetensors
+  python -m d2l_ext train --framework pytorch --corpus train.en train.fr \\
+      --bad-lines skip --out m.safetensors
 """
 TRANSLATE = """\
 Translate sentences and print one translation a line, nothing else.
@@ -129,9 +133,39 @@ def _parser():
     add("--out", required=True, type=Path, metavar="FILE", help="the file, *.safetensors")
     add(
         "--corpus",
-        default="grammar",
-        help="'grammar', the built-in sentences (default); 'fra-eng', which is downloaded; or a "
-        "file of source<TAB>target lines, or a folder of such files",
+        default=["grammar"],
+        nargs="+",
+        metavar="CORPUS",
+        help="'grammar', the built-in sentences (default); 'fra-eng', which is downloaded; a "
+        "file of source<TAB>target lines, or a folder of such files; or two files, of which line "
+        "n of one translates line n of the other",
+    )
+    add(
+        "--tokens",
+        choices=vocab.KINDS,
+        help="what sentences are cut into (default: words of the grammar, subwords of a file)",
+    )
+    add(
+        "--vocab-size",
+        type=_count,
+        metavar="N",
+        help="most subwords of a side (default: 4000, or fewer if the corpus is small)",
+    )
+    add("--joint", action="store_true", help="share one vocabulary of subwords between both sides")
+    add("--keep-case", action="store_true", help="keep capital letters in subwords")
+    add("--reverse", action="store_true", help="translate the second column into the first")
+    add(
+        "--languages",
+        nargs=2,
+        default=(None, None),
+        metavar=("SOURCE", "TARGET"),
+        help="codes such as en and zh, for the scores (default: guessed by script)",
+    )
+    add(
+        "--bad-lines",
+        choices=textfiles.BAD_LINES,
+        default="error",
+        help="what becomes of lines that are no pair (default: %(default)s)",
     )
     add(
         "--num-pairs",
@@ -286,7 +320,7 @@ def _train(options):
     _check_folder(options.out)
     sys.stdout.reconfigure(line_buffering=True)  # a line an epoch, in a pipe too
     d2l = _library(options.framework)
-    corpus = corpora.load(options.corpus, options.num_pairs, options.max_steps, options.seed)
+    corpus = _load_corpus(options)
     print(corpus)
     model = _new_model(d2l, corpus, options)
     history = d2l.train_seq2seq(
@@ -307,9 +341,41 @@ def _train(options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # held-out sentences may have unknown words
         translations = d2l.translate(model, [pair.source for pair in corpus.test])
-    score = metrics.bleu([t.tokens for t in translations], [pair.target for pair in corpus.test])
-    print(f"BLEU {score:.1f} on {len(corpus.test)} held-out sentences")
+    join, language = corpus.tgt_vocab.detokenize, corpus.tgt_vocab.language
+    scores = metrics.score_texts(
+        [join(translation.tokens) for translation in translations],
+        [join(pair.target) for pair in corpus.test],
+        language,
+    )
+    print(
+        f"BLEU {scores.bleu:.1f} ({scores.tokenizer}), chrF {scores.chrf:.1f} on "
+        f"{len(corpus.test)} held-out sentences"
+    )
     print(f"{options.out}: {_size(options.out)}")
+
+
+def _load_corpus(options):
+    """The corpus that the options ask for; what `load` warns of becomes a line on stderr."""
+    if len(options.corpus) > 2:
+        raise ValueError(f"--corpus takes one path or two, not {len(options.corpus)}")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        corpus = corpora.load(
+            options.corpus[0] if len(options.corpus) == 1 else options.corpus,
+            options.num_pairs,
+            options.max_steps,
+            options.seed,
+            tokens=options.tokens,
+            vocab_size=options.vocab_size,
+            joint=options.joint,
+            lower=not options.keep_case,
+            reverse=options.reverse,
+            languages=tuple(options.languages),
+            bad_lines=options.bad_lines,
+        )
+    for warning in caught:
+        print(f"d2l_ext: warning: {warning.message}", file=sys.stderr)
+    return corpus
 
 
 def _new_model(d2l, corpus, options):
@@ -357,7 +423,7 @@ def _translate(options):
         if picture.suffix not in (".html", ".png"):
             raise ValueError(f"--show-attention {picture}: its name must end in .html or .png")
         _check_folder(picture)
-    _, config, _, _ = weights.load(options.model)
+    _, config, src_vocab, tgt_vocab = weights.load(options.model)
     if picture is not None and config["kind"] == "plain":
         raise ValueError(
             f"{options.model} holds a {config['kind']} model, which has no attention to show; "
@@ -367,7 +433,7 @@ def _translate(options):
     d2l = _library(options.framework or _first_installed())
     model = d2l.load_model(options.model)
     for number, sentence in enumerate(sentences, start=1):
-        num_tokens = len(corpora.tokenize(sentence))
+        num_tokens = len(src_vocab.tokenize(sentence))
         if num_tokens >= model.max_steps:
             raise ValueError(
                 f"sentence {number} has {num_tokens} tokens, but the model takes at most "
@@ -384,8 +450,9 @@ def _translate(options):
                 file=sys.stderr,
             )
         score = f"{result.score:.4f}\t" if options.scores else ""
-        print(score + corpora.detokenize(result.tokens))
+        print(score + tgt_vocab.detokenize(result.tokens))
     if picture is not None:
+        results = [_of_words(result, src_vocab, tgt_vocab) for result in results]
         _show_attention(results, picture)
 
 
@@ -402,6 +469,18 @@ def _sentences(arguments):
         return [line.rstrip("\r\n") for line in sys.stdin]
     except UnicodeDecodeError as error:
         raise ValueError(f"standard input is not {error.encoding}: {error}") from error
+
+
+def _of_words(result, src_vocab, tgt_vocab):
+    """A translation whose tokens are whole words, whatever they were cut into, for a picture."""
+    if not result.tokens:
+        return result
+    spans = src_vocab.words(result.source), tgt_vocab.words(result.tokens)
+    return result._replace(
+        attention_weights=vocab.join_weights(result.attention_weights, *spans),
+        source=[src_vocab.detokenize(result.source[start:end]) for start, end in spans[0]],
+        tokens=[tgt_vocab.detokenize(result.tokens[start:end]) for start, end in spans[1]],
+    )
 
 
 def _show_attention(results, path):
@@ -427,8 +506,7 @@ def _info(options):
     encoder = "bidirectional" if config["bidirectional"] else "unidirectional"
     own = [f"{key} {config[key]}" for key in weights.OPTIONS[config["kind"]]]
     facts = {
-        "file": f"{options.model}, {_size(options.model)}, "
-        f"format version {weights.FORMAT_VERSION}",
+        "file": f"{options.model}, {_size(options.model)}",
         "model": ", ".join([f"{config['kind']} decoder", *own, f"{encoder} encoder"]),
         "sizes": f"embeddings {config['embed_size']}, hiddens {config['num_hiddens']}, "
         f"layers {config['num_layers']}, dropout {config['dropout']:g}",
@@ -440,9 +518,12 @@ def _info(options):
         print(f"{name:12}{fact}")
 
 
-def _sample(vocab):
-    words = vocab.tokens[len(corpora.SPECIAL_TOKENS) :]
-    return f"{len(vocab):,} tokens: {' '.join(words[:8])}" + (" ..." if len(words) > 8 else "")
+def _sample(known):
+    words = [t for t in known.tokens if t not in (*corpora.SPECIAL_TOKENS, *vocab.BYTES)]
+    kind = "" if known.kind == "words" else f" ({known.kind})"
+    return f"{len(known):,} tokens{kind}: {' '.join(words[:8])}" + (
+        " ..." if len(words) > 8 else ""
+    )
 
 
 # What commands share ----------------------------------------------------------------------------

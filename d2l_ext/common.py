@@ -450,7 +450,7 @@ def read_sentences(model, sentences):
     if isinstance(sentences, str):
         raise TypeError(f"sentences is the string {sentences!r}; pass a list")
     sources = [
-        corpora.tokenize(sentence) if isinstance(sentence, str) else list(sentence)
+        model.src_vocab.tokenize(sentence) if isinstance(sentence, str) else list(sentence)
         for sentence in sentences
     ]
     for i, source in enumerate(sources):

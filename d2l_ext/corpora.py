@@ -1,36 +1,66 @@
 """Parallel corpora: where sentence pairs come from, and how they become batches of integers.
 
-Pairs come from the grammar in grammar.py, from a local file, or from the d2l archive fra-eng.
-Nothing here knows a framework: batches are NumPy arrays.
+Pairs come from the grammar in grammar.py, from local files, or from the d2l archive fra-eng. They
+are kept as flat arrays of integers, which may lie in a file. Nothing here knows a framework:
+batches are NumPy arrays.
 """
 
+import hashlib
+import json
 import os
 import random
-import re
-import stat
-import unicodedata
+import shutil
 import warnings
-import zipfile
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Self, overload
+from pathlib import Path
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from d2l_ext import grammar
+from d2l_ext import grammar, textfiles, vocab
+from d2l_ext.textfiles import Found, fetch_archive, find_files
+from d2l_ext.vocab import (
+    SPECIAL_TOKENS,
+    Subwords,
+    Vocab,
+    detokenize,
+    guess_language,
+    tokenize,
+)
 
-SPECIAL_TOKENS = ("<unk>", "<pad>", "<bos>", "<eos>")
+__all__ = [
+    "SPECIAL_TOKENS",
+    "SPLITS",
+    "Batch",
+    "Found",
+    "Pair",
+    "Pairs",
+    "ParallelCorpus",
+    "Subwords",
+    "Vocab",
+    "detokenize",
+    "encode_source",
+    "fetch_archive",
+    "find_files",
+    "guess_language",
+    "load",
+    "pad_batch",
+    "split",
+    "tokenize",
+]
+
 SPLITS = ("train", "validation", "test")
 GRAMMAR_PAIRS = 20_000
 GRAMMAR_STEPS = 31  # 30 tokens and <eos>
 MIN_FREQ = 2  # a word that a file has only once is <unk>, as in d2l
-
-# The archive of d2l's DATA_HUB["fra-eng"], over https.
-ARCHIVE_URL = "https://d2l-data.s3-accelerate.amazonaws.com/fra-eng.zip"
-ARCHIVE_HASH = "sha1:94646ad1522d915e7b0f9296181140edcf86a4f5"
-ARCHIVE_MEMBER = "fra-eng/fra.txt"
+VOCAB_SIZE = 4000  # subwords, if the file is large enough
+LEARN_FROM = 200_000  # sentences at most from which subwords are learned
+UNKNOWN = 0.05  # share of unknown held-out tokens beyond which `load` warns
+CACHED_BYTES = 4 * 2**20  # files from this size on are cached
+CACHE_VERSION = 1
 
 
 class Pair(NamedTuple):
@@ -60,150 +90,142 @@ class Batch(NamedTuple):
     tgt_valid_len: np.ndarray
 
 
-class Vocab:
-    """A list of tokens, special ones first, and the way back from a token to its index.
+# From pairs to arrays ---------------------------------------------------------------------------
+
+
+class Sentences:
+    """Token sequences of one language as one flat array.
 
     Args:
-        tokens: the tokens in order; they must start with `SPECIAL_TOKENS` and be distinct.
-
-    Raises:
-        ValueError: if they do not, or are not.
+        ids: (tokens,) int32, the indices of all tokens of all sentences, one after the other.
+        starts: (sentences + 1,) int64, where each sentence begins and the last one ends.
+        tokens: list of what the indices stand for: a vocabulary, then the tokens beyond it.
     """
 
-    unk, pad, bos, eos = range(len(SPECIAL_TOKENS))
-
-    def __init__(self, tokens: Iterable[str]) -> None:
-        self.tokens = list(tokens)
-        if tuple(self.tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
-            raise ValueError(
-                f"a vocabulary starts with {SPECIAL_TOKENS}, not with "
-                f"{tuple(self.tokens[: len(SPECIAL_TOKENS)])}"
-            )
-        self._index = {token: i for i, token in enumerate(self.tokens)}
-        if len(self._index) < len(self.tokens):
-            twice = next(token for token, n in Counter(self.tokens).items() if n > 1)
-            raise ValueError(f"the token {twice!r} is in the vocabulary twice")
+    def __init__(self, ids: np.ndarray, starts: np.ndarray, tokens: list[str]) -> None:
+        self.ids, self.starts, self.tokens = ids, starts, tokens
+        self.lengths = np.diff(starts)
 
     @classmethod
-    def build(cls, sentences: Iterable[Iterable[str]], min_freq: int = 1) -> Self:
-        """The vocabulary of some sentences, frequent tokens first, ties in alphabetical order.
+    def of(cls, rows: Iterable[Sequence[int]], tokens: list[str]) -> "Sentences":
+        """Lay rows of indices one after the other."""
+        ids, starts = array("i"), array("q", [0])
+        for row in rows:
+            ids.extend(row)
+            starts.append(len(ids))
+        return cls(np.frombuffer(ids, np.int32), np.frombuffer(starts, np.int64), tokens)
 
-        Args:
-            sentences: iterable of token sequences.
-            min_freq: tokens that are rarer are left out.
+    def __getitem__(self, i: int) -> tuple[str, ...]:
+        return tuple(map(self.tokens.__getitem__, self.ids[self.starts[i] : self.starts[i + 1]]))
 
-        Returns:
-            Vocab.
-        """
-        counts = Counter(token for sentence in sentences for token in sentence)
-        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        kept = [token for token, n in ordered if n >= min_freq and token not in SPECIAL_TOKENS]
-        return cls([*SPECIAL_TOKENS, *kept])
+    def flat(self, rows: np.ndarray) -> np.ndarray:
+        """The indices of all tokens of some sentences, one after the other."""
+        lengths = self.lengths[rows]
+        ends = np.cumsum(lengths)
+        places = np.arange(lengths.sum()) + np.repeat(
+            self.starts[rows] - (ends - lengths), lengths
+        )
+        return self.ids[places]
+
+    def padded(self, rows: np.ndarray, vocab: Vocab, extra: int, multiple: int) -> np.ndarray:
+        """Rows of indices (rows, steps), with `extra` steps more than tokens, padded."""
+        lengths = self.lengths[rows]
+        steps = _round_up(int(lengths.max()) + extra, multiple)
+        padded = np.full((len(rows), steps), vocab.pad, dtype=np.int32)
+        ids = self.flat(rows)
+        padded[np.arange(steps) < lengths[:, None]] = np.where(ids < len(vocab), ids, vocab.unk)
+        return padded
+
+
+class Pairs(Sequence):
+    """Sentence pairs in flat arrays that read like a list of `Pair`s.
+
+    Args:
+        source: `Sentences`.
+        target: `Sentences`, as many.
+        rows: (pairs,) integers, which of them belong here, in order.
+        alignments: sequence of an alignment for each sentence, or None.
+    """
+
+    def __init__(
+        self,
+        source: Sentences,
+        target: Sentences,
+        rows: np.ndarray,
+        alignments: Sequence | None = None,
+    ) -> None:
+        self.source, self.target, self.rows, self.alignments = source, target, rows, alignments
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair], src_vocab: Vocab, tgt_vocab: Vocab) -> "Pairs":
+        """Put a list of `Pair`s into arrays; tokens that a vocabulary lacks are kept beside it."""
+        sides = []
+        for side, known in enumerate((src_vocab, tgt_vocab)):
+            index = _Index(known.tokens)
+            rows = [[index[token] for token in pair[side]] for pair in pairs]
+            sides.append(Sentences.of(rows, list(index)))
+        return cls(*sides, np.arange(len(pairs)), [pair.alignment for pair in pairs])
 
     def __len__(self) -> int:
-        return len(self.tokens)
-
-    def __contains__(self, token: object) -> bool:
-        return token in self._index
+        return len(self.rows)
 
     @overload
-    def __getitem__(self, tokens: str) -> int: ...
+    def __getitem__(self, i: int) -> Pair: ...
     @overload
-    def __getitem__(self, tokens: list[str] | tuple[str, ...]) -> list[int]: ...
-    def __getitem__(self, tokens: Any) -> Any:
-        """The index of a token, or the list of indices of a list or tuple of them."""
-        if isinstance(tokens, str):
-            return self._index.get(tokens, self.unk)
-        return [self[token] for token in tokens]
+    def __getitem__(self, i: slice) -> "Pairs": ...
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return Pairs(self.source, self.target, self.rows[i], self.alignments)
+        row = self.rows[i]
+        return Pair(
+            self.source[row],
+            self.target[row],
+            None if self.alignments is None else self.alignments[row],
+        )
 
-    @overload
-    def to_tokens(self, indices: int | np.integer) -> str: ...
-    @overload
-    def to_tokens(self, indices: Sequence[int] | np.ndarray) -> list[str]: ...
-    def to_tokens(self, indices: Any) -> Any:
-        """The token of an index, or the list of tokens of a sequence of indices."""
-        if np.ndim(indices) == 0:
-            return self.tokens[int(indices)]
-        return [self.to_tokens(index) for index in indices]
+    def __add__(self, other: Iterable[Pair]) -> list[Pair]:
+        return [*self, *other]
+
+    def __radd__(self, other: Iterable[Pair]) -> list[Pair]:
+        return [*other, *self]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocab) and self.tokens == other.tokens
+        return isinstance(other, Pairs | list) and list(self) == list(other)
 
     __hash__ = None
 
     def __repr__(self) -> str:
-        return f"Vocab({len(self)} tokens)"
+        return f"Pairs({list(self)!r})" if len(self) < 10 else f"Pairs({len(self)} pairs)"
 
 
-# Tokens and text --------------------------------------------------------------------------------
+class _Index(dict):
+    """Indices of tokens; a new token gets the next one."""
 
-_ENGLISH_ENDING = r"'(?:s|m|re|ve|ll|d)\b"
-_ELIDED = r"(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'"
-_TOKEN = re.compile(
-    r"\d+(?:[.,:]\d+)+"  # 10,000 and 2:30
-    r"|(?:\w\.){2,}"  # p.m.
-    rf"|n't\b|{_ENGLISH_ENDING}"
-    rf"|{_ELIDED}"
-    r"|\w+?(?=n't\b)"  # the 'do' of "don't"
-    rf"|\w+(?:(?:-|(?!{_ENGLISH_ENDING})')\w+)*"  # est-ce, o'clock, aujourd'hui
-    r"|\.\.\.|[^\w\s]"
-)
-_NO_SPACE_BEFORE = re.compile(rf"n't$|{_ENGLISH_ENDING}$|\.\.\.$|[.,:;!?%)\]]$")
-_NO_SPACE_AFTER = re.compile(rf"{_ELIDED}$|[($\[]$")
+    def __init__(self, tokens):
+        super().__init__((token, i) for i, token in enumerate(tokens))
 
-
-def tokenize(text: str) -> list[str]:
-    """Split a sentence of English or French into lower-case tokens.
-
-    Punctuation stands alone. Elided words keep their apostrophe ("l'homme" -> "l' homme"), and
-    English endings become words ("don't" -> "do n't", "it's" -> "it 's"). Text that is tokenized
-    already stays as it is.
-
-    Args:
-        text: string. Narrow and no-break spaces count as spaces, a typographic apostrophe as a
-            plain one.
-
-    Returns:
-        List of tokens.
-    """
-    text = unicodedata.normalize("NFC", text).lower()
-    text = text.replace("\u2019", "'").replace("\u2018", "'")
-    return _TOKEN.findall(text)
-
-
-def detokenize(tokens: Iterable[str]) -> str:
-    """Join tokens into a sentence, undoing `tokenize` but for case and French spaces before '?'.
-
-    Args:
-        tokens: sequence of tokens.
-
-    Returns:
-        String, with English spacing around punctuation.
-    """
-    text, glue, quoted = "", True, False
-    for token in tokens:
-        closing = token == '"' and quoted
-        if not (glue or closing or _NO_SPACE_BEFORE.match(token)):
-            text += " "
-        text += token
-        if token == '"':
-            quoted = not quoted
-        glue = bool(_NO_SPACE_AFTER.match(token)) or (token == '"' and quoted)
-    return text
-
-
-# From pairs to arrays ---------------------------------------------------------------------------
-
-
-def _pad(rows, steps, pad):
-    padded = np.full((len(rows), steps), pad, dtype=np.int32)
-    for i, row in enumerate(rows):
-        padded[i, : len(row)] = row
-    return padded
+    def __missing__(self, token):
+        self[token] = len(self)
+        return self[token]
 
 
 def _round_up(steps, multiple):
     return -(-steps // multiple) * multiple
+
+
+def _batch(pairs, src_vocab, tgt_vocab, multiple):
+    """The `Batch` of some `Pairs`."""
+    rows, tgt = pairs.rows, pairs.target
+    each = np.arange(len(rows))
+    src = pairs.source.padded(rows, src_vocab, 1, multiple)
+    src[each, pairs.source.lengths[rows]] = src_vocab.eos
+    tgt_out = tgt.padded(rows, tgt_vocab, 1, multiple)
+    tgt_in = np.roll(tgt_out, 1, axis=1)
+    tgt_in[:, 0] = tgt_vocab.bos
+    tgt_out[each, tgt.lengths[rows]] = tgt_vocab.eos
+    counts = (side.lengths[rows].astype(np.int32) + 1 for side in (pairs.source, tgt))
+    src_valid_len, tgt_valid_len = counts
+    return Batch(src, src_valid_len, tgt_in, tgt_out, tgt_valid_len)
 
 
 def pad_batch(
@@ -226,17 +248,7 @@ def pad_batch(
     """
     if len(pairs) == 0:
         raise ValueError("pad_batch got no pairs; a batch needs at least one")
-    src, src_valid_len = encode_source([pair.source for pair in pairs], src_vocab, multiple)
-    targets = [tgt_vocab[pair.target] for pair in pairs]
-    tgt_valid_len = np.array([len(row) + 1 for row in targets], dtype=np.int32)
-    steps = _round_up(int(tgt_valid_len.max()), multiple)
-    return Batch(
-        src,
-        src_valid_len,
-        _pad([[tgt_vocab.bos, *row] for row in targets], steps, tgt_vocab.pad),
-        _pad([[*row, tgt_vocab.eos] for row in targets], steps, tgt_vocab.pad),
-        tgt_valid_len,
-    )
+    return _batch(Pairs.of(pairs, src_vocab, tgt_vocab), src_vocab, tgt_vocab, multiple)
 
 
 def encode_source(
@@ -262,17 +274,19 @@ def encode_source(
     for sentence in sentences:
         if isinstance(sentence, str):
             raise TypeError(f"{sentence!r} is a string; pass tokens, as tokenize() gives them")
-    rows = [[*src_vocab[tuple(sentence)], src_vocab.eos] for sentence in sentences]
-    src_valid_len = np.array([len(row) for row in rows], dtype=np.int32)
-    steps = _round_up(int(src_valid_len.max()), multiple)
-    return _pad(rows, steps, src_vocab.pad), src_valid_len
+    pairs = [Pair(tuple(sentence), ()) for sentence in sentences]
+    batch = pad_batch(pairs, src_vocab, src_vocab, multiple)
+    return batch.src, batch.src_valid_len
+
+
+def _order(count, seed):
+    """A random order of so many things, the same on every machine."""
+    draw = random.Random(seed).random
+    return np.argsort([draw() for _ in range(count)], kind="stable")
 
 
 def _shuffled(items, seed):
-    """The items in a random order, the same on every machine."""
-    draw = random.Random(seed).random
-    keys = [draw() for _ in items]
-    return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__)]
+    return [items[i] for i in _order(len(items), seed)]
 
 
 @dataclass(frozen=True)
@@ -284,18 +298,40 @@ class ParallelCorpus:
     """
 
     name: str
-    train: list[Pair]
-    validation: list[Pair]
-    test: list[Pair]
+    train: Pairs
+    validation: Pairs
+    test: Pairs
     src_vocab: Vocab
     tgt_vocab: Vocab
     max_steps: int
 
+    def __post_init__(self) -> None:
+        for part in SPLITS:
+            pairs = getattr(self, part)
+            if not isinstance(pairs, Pairs):
+                pairs = Pairs.of(pairs, self.src_vocab, self.tgt_vocab)
+                object.__setattr__(self, part, pairs)
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
+        unknown = ""
+        if any(self.unknown):
+            unknown = "; unknown in held-out text {:.1%} and {:.1%}".format(*self.unknown)
         return (
             f"ParallelCorpus({self.name}: {sizes} pairs; {len(self.src_vocab)} source and "
-            f"{len(self.tgt_vocab)} target tokens; max_steps {self.max_steps})"
+            f"{len(self.tgt_vocab)} target tokens; max_steps {self.max_steps}{unknown})"
+        )
+
+    @property
+    def unknown(self) -> tuple[float, float]:
+        """The shares of source and target tokens in validation and test that are unknown."""
+        held_out = self.validation, self.test
+        return tuple(
+            _share(
+                np.concatenate([getattr(pairs, side).flat(pairs.rows) for pairs in held_out])
+                >= len(known)
+            )
+            for side, known in (("source", self.src_vocab), ("target", self.tgt_vocab))
         )
 
     def batches(
@@ -325,58 +361,91 @@ class ParallelCorpus:
         return self._batches(getattr(self, split), batch_size, shuffle, seed, multiple)
 
     def _batches(self, pairs, batch_size, shuffle, seed, multiple):
+        rows = pairs.rows
         if shuffle:
-            pairs = _shuffled(pairs, seed)
+            rows = rows[_order(len(rows), seed)]
         # By target first: a step of a decoder costs more than one of an encoder
-        pairs = sorted(pairs, key=lambda pair: (len(pair.target), len(pair.source)))
-        starts = range(0, len(pairs), batch_size)
+        rows = rows[np.lexsort((pairs.source.lengths[rows], pairs.target.lengths[rows]))]
+        starts = range(0, len(rows), batch_size)
         for start in _shuffled(starts, seed) if shuffle else starts:
-            yield pad_batch(
-                pairs[start : start + batch_size], self.src_vocab, self.tgt_vocab, multiple
-            )
+            chosen = Pairs(pairs.source, pairs.target, rows[start : start + batch_size])
+            yield _batch(chosen, self.src_vocab, self.tgt_vocab, multiple)
+
+
+def _share(chosen):
+    return float(chosen.mean()) if len(chosen) else 0.0
 
 
 # Where pairs come from --------------------------------------------------------------------------
 
 
 def load(
-    name_or_path: str | os.PathLike[str] = "grammar",
+    name_or_path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = "grammar",
     num_pairs: int | None = None,
     max_steps: int | None = None,
     seed: int = 0,
+    *,
+    tokens: str | None = None,
+    vocab_size: int | None = None,
+    joint: bool = False,
+    lower: bool = True,
+    reverse: bool = False,
+    languages: tuple[str | None, str | None] = (None, None),
+    bad_lines: str = "error",
 ) -> ParallelCorpus:
     """Load a parallel corpus: train, validation and test pairs (90, 5 and 5 %) and vocabularies.
 
     Args:
         name_or_path: "grammar" for sentences of the built-in grammar, with gold alignments;
             "fra-eng" for the d2l archive of English-French pairs (Tatoeba, CC BY 2.0 FR), fetched
-            on first use; the path of a UTF-8 file of `source<TAB>target` lines, of which further
-            columns are ignored; or the path of a folder of such files, which `find_files` finds.
-            What cannot be read in a folder is left out, with a warning that names it.
+            on first use; the path of a file of `source<TAB>target` lines, of which further
+            columns are ignored; two paths, of which line n of one translates line n of the other;
+            or the path of a folder of files of two columns, which `find_files` finds. What cannot
+            be read in a folder is left out, with a warning that names it. Files are UTF-8, or
+            UTF-16 with a byte-order mark, and may be packed by gzip, bzip2 or xz.
         num_pairs: number of distinct pairs: of the grammar as many as asked for (20,000 if None);
             of a file the first ones, or all if None or if there are fewer.
         max_steps: the longest sentence allowed on either side, in tokens with <eos>. The grammar
             writes none longer (31 if None); of a file longer pairs are dropped (none if None).
         seed: integer that decides the grammar's sentences and the split. The same seed gives the
             same corpus on every machine.
+        tokens: "words", "subwords" or "characters"; None for words of the grammar and subwords of
+            a file. Words are those of English and French; those that a file's training pairs have
+            only once are not in its vocabularies. Subwords and characters fit any script.
+        vocab_size: most subwords or characters of a side, 260 special tokens and bytes among them;
+            None for 4,000, or fewer if the file is small.
+        joint: whether both sides share one vocabulary of subwords or characters.
+        lower: whether subwords and characters lose capital letters; words always do.
+        reverse: whether the second column is the source.
+        languages: codes of source and target language, such as ("en", "zh"); None to guess one by
+            its script. They decide how translations are scored.
+        bad_lines: "error", or "skip" to leave out lines that are no pair, with a warning that
+            counts them.
 
     Returns:
-        `ParallelCorpus`. Words that a file's training pairs have only once are not in its
-        vocabularies.
+        `ParallelCorpus`. A large file's arrays are cached, and read from the cache the next time.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
-        ValueError: if the file is empty, not UTF-8 or has a line without a tab; if the folder has
-            no file that can be read; if the grammar has fewer sentences than asked for; or if
-            there are fewer than three different source sentences to split.
+        ValueError: if the file is empty, not Unicode or has a bad line; if two files differ in
+            length; if the folder has no file that can be read; if the grammar has fewer sentences
+            than asked for; or if there are fewer than three different source sentences to split.
         OSError: if the archive cannot be fetched.
+
+    Warns:
+        UserWarning: if more than 5 % of the held-out tokens of a side are unknown.
     """
-    if num_pairs is not None:
-        _check_positive("num_pairs", num_pairs)
-    if max_steps is not None:
-        _check_positive("max_steps", max_steps)
-    name = str(name_or_path)
-    if name == "grammar":
+    for name, value in (("num_pairs", num_pairs), ("max_steps", max_steps)):
+        if value is not None:
+            _check_positive(name, value)
+    if vocab_size is not None:
+        _check_positive("vocab_size", vocab_size)
+    bad = textfiles.BadLines(bad_lines)
+    if tokens is None:
+        tokens = "words" if name_or_path == "grammar" else "subwords"
+    if tokens not in vocab.KINDS:
+        raise ValueError(f"tokens is {tokens!r}; expected one of {', '.join(vocab.KINDS)}")
+    if name_or_path == "grammar":
         steps = GRAMMAR_STEPS if max_steps is None else max_steps
         if steps < 4:
             raise ValueError(
@@ -385,20 +454,73 @@ def load(
             )
         count = GRAMMAR_PAIRS if num_pairs is None else num_pairs
         pairs = [Pair(*triple) for triple in grammar.generate(count, steps - 1, seed)]
-        return split(name, pairs, 1, steps, seed)
-    if name == "fra-eng":
-        found = _read_pairs(_archive_lines(fetch_archive()), ARCHIVE_MEMBER)
-    elif Path(name_or_path).is_dir():
-        found = _read_folder(Path(name_or_path))
+        if reverse:
+            pairs = [Pair(b, a, tuple((j, i) for i, j in links)) for a, b, links in pairs]
+        if tokens == "words":
+            return split("grammar", pairs, 1, steps, seed)
+        paths, name, found = [], "grammar", (map(detokenize, pair[:2]) for pair in pairs)
+        max_steps = None
     else:
-        found = _read_pairs(_file_lines(Path(name_or_path)), name)
-    pairs = _first_pairs(found, name, num_pairs, max_steps)
-    return split(Path(name).stem, pairs, MIN_FREQ, max_steps, seed)
+        paths, name, found = _open(name_or_path, bad)
+    if reverse:
+        found = ((target, source) for source, target in found)
+    options = dict(
+        num_pairs=num_pairs,
+        max_steps=max_steps,
+        seed=seed,
+        tokens=tokens,
+        vocab_size=vocab_size,
+        joint=joint,
+        lower=lower,
+        languages=languages,
+    )
+    cache = _cache_folder(paths, options | {"bad_lines": bad_lines, "reverse": reverse})
+    corpus = cache and _from_cache(cache, name)
+    if not corpus:
+        corpus = _build(name, found, large=bool(cache), **options)
+        bad.warn(name, stacklevel=2)
+        if cache:
+            _to_cache(cache, corpus)
+    for side, share in zip(("source", "target"), corpus.unknown):
+        if share > UNKNOWN:
+            warnings.warn(
+                f"{name}: {share:.0%} of the held-out {side} tokens are unknown to the vocabulary "
+                f"of the training pairs; tokens='subwords' leaves none unknown",
+                stacklevel=2,
+            )
+    return corpus
 
 
 def _check_positive(name, value):
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} is {value!r}; expected a positive integer")
+
+
+def _open(name_or_path, bad):
+    """The files of a corpus, what to call it, and its pairs, which are not read yet."""
+    if name_or_path == "fra-eng":
+        archive = fetch_archive()
+        rows = textfiles.archive_lines(archive)
+        return [archive], "fra-eng", textfiles.columns(rows, textfiles.ARCHIVE_MEMBER, bad)
+    if not isinstance(name_or_path, str | os.PathLike):
+        paths = [Path(path) for path in name_or_path]
+        if len(paths) != 2:
+            raise ValueError(f"a corpus is one path or two, not {len(paths)}")
+        for path in paths:
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"there is no file {str(path)!r}; expected a sentence a line"
+                )
+        return paths, paths[0].stem, textfiles.aligned(paths, bad)
+    path = Path(name_or_path)
+    if path.is_dir():
+        return [], path.stem, textfiles.folder_pairs(path, bad, stacklevel=3)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no corpus {str(path)!r}; expected 'grammar', 'fra-eng' or the path of a "
+            "file of source<TAB>target lines, or of a folder of such files"
+        )
+    return [path], path.stem, textfiles.columns(textfiles.lines(path), str(path), bad)
 
 
 def split(
@@ -418,27 +540,16 @@ def split(
         seed: integer that decides the split.
 
     Returns:
-        `ParallelCorpus`.
+        `ParallelCorpus`, with vocabularies of words.
 
     Raises:
         ValueError: if there are fewer than three different source sentences.
     """
     if max_steps is None:
         max_steps = 1 + max(len(side) for pair in pairs for side in pair[:2])
-    by_source = {}
-    for pair in pairs:
-        by_source.setdefault(pair.source, []).append(pair)
-    if len(by_source) < len(SPLITS):
-        raise ValueError(
-            f"{name} has {len(by_source)} different source sentences; train, validation and test "
-            f"need at least {len(SPLITS)}"
-        )
-    sources = _shuffled(list(by_source), seed)
-    held_out = max(1, round(0.05 * len(sources)))
-    parts = sources[2 * held_out :], sources[:held_out], sources[held_out : 2 * held_out]
-    train, validation, test = (
-        [pair for source in part for pair in by_source[source]] for part in parts
-    )
+    groups = _Index(())
+    parts = _deal(name, np.array([groups[pair.source] for pair in pairs]), seed)
+    train, validation, test = ([pairs[i] for i in part] for part in parts)
     return ParallelCorpus(
         name,
         train,
@@ -450,199 +561,198 @@ def split(
     )
 
 
-def _first_pairs(found, origin, num_pairs, max_steps):
-    """The first distinct pairs of those found that are not too long."""
-    pairs = {}  # a dict keeps the order and drops repetitions
-    for pair in found:
-        if max_steps is None or max(len(pair.source), len(pair.target)) < max_steps:
-            pairs[pair] = None
-        if len(pairs) == num_pairs:
-            break
-    if not pairs:
+def _deal(name, groups, seed):
+    """The rows of train, validation and test: pairs of one source, a group, stay together.
+
+    Groups are numbered in the order in which they appear.
+    """
+    count = int(groups.max()) + 1 if len(groups) else 0
+    if count < len(SPLITS):
         raise ValueError(
-            f"{origin} has no pair of at most max_steps={max_steps} tokens with <eos>; "
+            f"{name} has {count} different source sentences; train, validation and test "
+            f"need at least {len(SPLITS)}"
+        )
+    place = np.empty(count, dtype=np.int64)
+    place[_order(count, seed)] = np.arange(count)
+    held_out = max(1, round(0.05 * count))
+    place = place[groups]
+    rows = np.argsort(place, kind="stable")
+    first, second = np.searchsorted(place[rows], (held_out, 2 * held_out))
+    return rows[second:], rows[:first], rows[first:second]
+
+
+# From texts to arrays ---------------------------------------------------------------------------
+
+
+class _Texts:
+    """Many strings in one block of bytes."""
+
+    def __init__(self):
+        self.block, self.starts = bytearray(), array("q", [0])
+
+    def append(self, content):
+        self.block += content
+        self.starts.append(len(self.block))
+
+    def __len__(self):
+        return len(self.starts) - 1
+
+    def __getitem__(self, i):
+        return self.block[self.starts[i] : self.starts[i + 1]].decode()
+
+    def chunks(self, size=20_000):
+        for start in range(0, len(self), size):
+            yield [self[i] for i in range(start, min(start + size, len(self)))]
+
+
+def _build(
+    name, found, num_pairs, max_steps, seed, tokens, vocab_size, joint, lower, languages, large
+):
+    """The corpus of pairs of strings."""
+    from tqdm import tqdm
+
+    words = tokens == "words"
+    sides, seen, sources = (_Texts(), _Texts()), set(), array("q")
+    for pair in tqdm(found, name, unit=" pairs", disable=None if large else True):
+        # Words are cut now, since their number decides which pairs are the first ones.
+        cut = [" ".join(tokenize(text)) if words else text for text in pair]
+        if words and max_steps and max(text.count(" ") + 2 for text in cut) > max_steps:
+            continue
+        contents = [text.encode() for text in cut]
+        key = _digest(b"\t".join(contents))
+        if key in seen:
+            continue
+        seen.add(key)
+        sources.append(_digest(contents[0]))
+        for side, content in zip(sides, contents):
+            side.append(content)
+        if len(seen) == num_pairs:
+            break
+    _check_some(name, len(seen), max_steps)
+    del seen
+    # Groups of one source, numbered in the order in which they appear
+    _, first, groups = np.unique(
+        np.frombuffer(sources, np.int64), return_index=True, return_inverse=True
+    )
+    groups = np.argsort(np.argsort(first))[groups]
+    parts = _deal(name, groups, seed)
+    arrays, vocabs = [], []
+    shared = None
+    for side, language in zip(sides, languages):
+        if language is None:
+            language = guess_language(" ".join(side[i] for i in parts[0][:1000]))
+        if words:
+            known, sentences = _cut_words(side, parts[0], language)
+        else:
+            if shared is None or not joint:
+                shared = _learn(
+                    sides if joint else [side], parts[0], vocab_size, lower, tokens, seed
+                )
+            known = Subwords(shared.tokens, shared.merges, language, lower, shared.spaced)
+            rows = (row for chunk in side.chunks() for row in known.ids_of(chunk))
+            sentences = Sentences.of(
+                tqdm(rows, f"{name}: {tokens}", len(side), disable=None if large else True),
+                known.tokens,
+            )
+        arrays.append(sentences)
+        vocabs.append(known)
+    steps = np.maximum(*(sentences.lengths for sentences in arrays)) + 1
+    if max_steps is not None:
+        parts = [part[steps[part] <= max_steps] for part in parts]
+        _check_some(name, len(parts[0]), max_steps)
+    splits = [Pairs(*arrays, part) for part in parts]
+    return ParallelCorpus(name, *splits, *vocabs, int(max_steps or steps.max()))
+
+
+def _digest(content):
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)
+
+
+def _check_some(name, count, max_steps):
+    if count == 0:
+        raise ValueError(
+            f"{name} has no pair of at most max_steps={max_steps} tokens with <eos>; "
             "allow longer ones"
         )
-    return list(pairs)
 
 
-def _read_pairs(lines, origin):
-    """The pairs of `source<TAB>target` lines (bytes)."""
-    empty = True
-    for number, line in enumerate(lines, start=1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{origin}, line {number}: byte {error.object[error.start]:#04x} at position "
-                f"{error.start} is not UTF-8; convert the file to UTF-8"
-            ) from error
-        if not text.strip():
-            continue
-        empty = False
-        columns = text.split("\t")
-        sides = [tuple(tokenize(column)) for column in columns[:2]]
-        if len(sides) < 2 or not all(sides):
-            raise ValueError(
-                f"{origin}, line {number}: expected source<TAB>target with words on both sides, "
-                f"found {text.strip()[:60]!r}"
-            )
-        yield Pair(*sides)
-    if empty:
-        raise ValueError(f"{origin} is empty; expected lines of source<TAB>target")
+def _cut_words(texts, train, language):
+    """The vocabulary of the training texts, and all texts in arrays."""
+    counts = Counter(token for i in train for token in texts[i].split(" "))
+    known = Vocab.build([counts.elements()], MIN_FREQ, language)
+    index = _Index(known.tokens)
+    rows = ([index[token] for token in texts[i].split(" ")] for i in range(len(texts)))
+    sentences = Sentences.of(rows, [])
+    sentences.tokens = list(index)
+    return known, sentences
 
 
-def _file_lines(path):
-    try:
-        file = path.open("rb")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"there is no corpus {str(path)!r}; expected 'grammar', 'fra-eng' or the path of a "
-            "file of source<TAB>target lines, or of a folder of such files"
-        ) from error
-    with file:
-        yield from file
+def _learn(sides, train, vocab_size, lower, tokens, seed):
+    """The subwords or characters of the training texts."""
+    if vocab_size is None:
+        vocab_size = min(VOCAB_SIZE, 600 + len(train) // 5)
+    rows = np.sort(train[_order(len(train), seed)[:LEARN_FROM]])
+    texts = [side[i] for side in sides for i in rows]
+    return Subwords.train(texts, vocab_size, "", lower, merge=tokens == "subwords")
 
 
-def fetch_archive() -> Path:
-    """Download the d2l archive fra-eng.zip into pooch's cache, unless it is there already.
+# The cache --------------------------------------------------------------------------------------
 
-    Returns:
-        Path of the archive, its checksum verified.
 
-    Raises:
-        OSError: if it cannot be fetched or its checksum is wrong. Then the cache holds nothing of
-            it.
-    """
+def _cache_folder(paths, options):
+    """Where the arrays of some files are cached, by content and options; None for small files."""
+    if not paths or sum(path.stat().st_size for path in paths) < CACHED_BYTES:
+        return None
     import pooch
 
+    digest = hashlib.blake2b(json.dumps([CACHE_VERSION, options]).encode(), digest_size=16)
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return Path(pooch.os_cache("d2l_ext")) / "corpora" / digest.hexdigest()
+
+
+def _to_cache(folder, corpus):
+    """Write a corpus, whole or not at all. A cache that cannot be written is no error."""
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
     try:
-        return Path(
-            pooch.retrieve(
-                ARCHIVE_URL,
-                known_hash=ARCHIVE_HASH,
-                fname="fra-eng.zip",
-                path=pooch.os_cache("d2l_ext"),
-            )
-        )
-    except (OSError, ValueError) as error:  # pooch reports a wrong checksum as a ValueError
-        raise OSError(
-            f"could not fetch {ARCHIVE_URL}: {error}. Try again with a network connection, or do "
-            "without: load('grammar') needs none, load('path/to/fra.txt') reads a copy you have"
-        ) from error
+        unfinished.mkdir(parents=True)
+        for side in ("source", "target"):
+            sentences = getattr(corpus.train, side)
+            np.save(unfinished / f"{side}_ids.npy", sentences.ids)
+            np.save(unfinished / f"{side}_starts.npy", sentences.starts)
+        for part in SPLITS:
+            np.save(unfinished / f"{part}.npy", getattr(corpus, part).rows)
+        parts = {
+            "vocabs": [corpus.src_vocab.to_json(), corpus.tgt_vocab.to_json()],
+            "tokens": [corpus.train.source.tokens, corpus.train.target.tokens],
+            "max_steps": corpus.max_steps,
+        }
+        (unfinished / "parts.json").write_text(json.dumps(parts), encoding="utf-8")
+        unfinished.replace(folder)
+    except OSError:  # read-only, full, or another process was faster
+        pass
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _archive_lines(path):
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.namelist():
-            place = PurePosixPath(entry.replace("\\", "/"))
-            if place.is_absolute() or ".." in place.parts or ":" in entry:
-                raise ValueError(f"{path}: the entry {entry!r} would leave the folder; refused")
-        with archive.open(ARCHIVE_MEMBER) as file:
-            yield from file
-
-
-# Folders ----------------------------------------------------------------------------------------
-
-
-class Found(NamedTuple):
-    """What `find_files` found.
-
-    `files` is a list of the files' paths. `problems` is a list of (path, reason), one for each
-    place where it could not or would not look.
-    """
-
-    files: list[Path]
-    problems: list[tuple[Path, str]]
-
-
-def find_files(folder: str | os.PathLike[str], suffix: str = ".txt") -> Found:
-    """Find the files of a kind in a folder and all its sub-folders.
-
-    A link to a folder is not walked along: what is inside is found where it is, so that there are
-    no loops. A link to a file inside counts only if that file is not found by its own name, so
-    that nothing is read twice. A link that leads out of the folder, or nowhere, is a problem.
-    Names that start with a dot are passed over: they belong to programs, not to readers.
-
-    Args:
-        folder: path of the folder.
-        suffix: how the names of the files end, in small or capital letters.
-
-    Returns:
-        `Found`, with files and problems each in alphabetical order, the same on every machine.
-
-    Raises:
-        NotADirectoryError: if there is no such folder.
-    """
-    folder = Path(folder)
+def _from_cache(folder, name):
+    """The corpus of a cache folder; None if there is none, or it is damaged."""
     if not folder.is_dir():
-        raise NotADirectoryError(f"there is no folder {str(folder)!r}")
-    root = folder.resolve()
-    files, links, problems, waiting = [], [], [], [folder]
-    while waiting:
-        place = waiting.pop()
-        try:
-            entries = [path for path in place.iterdir() if not path.name.startswith(".")]
-        except OSError as error:
-            problems.append((place, _reason(error)))
-            continue
-        for path in entries:
-            wanted = path.name.lower().endswith(suffix.lower())
-            try:
-                mode = path.lstat().st_mode
-                if stat.S_ISLNK(mode):
-                    target = path.resolve(strict=True)
-                    if not target.is_relative_to(root):
-                        problems.append((path, "a link that leads out of the folder"))
-                    elif wanted and target.is_file():
-                        links.append((path, target))
-                elif stat.S_ISDIR(mode):
-                    waiting.append(path)
-                elif wanted and stat.S_ISREG(mode):
-                    files.append(path)
-                elif wanted:
-                    problems.append((path, "neither a file nor a folder"))
-            except (FileNotFoundError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
-                problems.append((path, "a link that leads nowhere"))
-            except OSError as error:
-                problems.append((path, _reason(error)))
-    found = {path.resolve() for path in files}
-    for path, target in sorted(links):
-        if target not in found:
-            files.append(path)
-            found.add(target)
-    # By parts: "a/z.txt" before "a b/c.txt", as a file manager shows them.
-    files.sort(key=lambda path: path.parts)
-    problems.sort(key=lambda problem: problem[0].parts)
-    return Found(files, problems)
+        return None
 
+    def read(stem):
+        return np.load(folder / f"{stem}.npy", mmap_mode="r")
 
-def _reason(error):
-    return error.strerror or type(error).__name__
-
-
-def _read_folder(folder):
-    """The pairs of all files in a folder that can be read; warn of those that cannot."""
-    found = find_files(folder)
-    pairs, problems, num_files = [], list(found.problems), 0
-    for path in found.files:
-        try:
-            # A list: of a file that turns out bad in the middle, nothing is taken.
-            pairs += list(_read_pairs(_file_lines(path), path.name))
-            num_files += 1
-        except OSError as error:
-            problems.append((path, _reason(error)))
-        except ValueError as error:
-            problems.append((path, str(error)))
-    # repr: a name may hold a line break, or bytes that are no text
-    listed = "".join(f"\n  {str(path)!r}: {reason}" for path, reason in problems)
-    if num_files == 0:
-        raise ValueError(
-            f"the folder {str(folder)!r} has no *.txt file of source<TAB>target lines that can be "
-            f"read{':' if listed else ''}{listed}"
-        )
-    if problems:
-        warnings.warn(
-            f"{num_files} files of {str(folder)!r} were read, but not:{listed}", stacklevel=3
-        )
-    return pairs
+    try:
+        parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
+        sides = [
+            Sentences(read(f"{side}_ids"), read(f"{side}_starts"), tokens)
+            for side, tokens in zip(("source", "target"), parts["tokens"])
+        ]
+        splits = [Pairs(*sides, read(part)) for part in SPLITS]
+        vocabs = map(vocab.from_json, parts["vocabs"])
+        return ParallelCorpus(name, *splits, *vocabs, parts["max_steps"])
+    except (OSError, ValueError, KeyError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None

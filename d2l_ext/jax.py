@@ -139,8 +139,8 @@ def masked_softmax(X, valid_lens):
 class Attention(nnx.Module):
     """Weights from scores, then the average of the values by these weights.
 
-    Subclasses say how a query and a key are scored. What lies behind the
-    valid lengths, in keys or values, has no influence, even if it is NaN.
+    Subclasses say how a query and a key are scored. What no query may see, in
+    keys or values, has no influence, even if it is NaN.
 
     Args:
         dropout: probability with which training drops a weight from the

@@ -44,6 +44,58 @@ def bleu(hypotheses: Iterable[Sequence[str]], references: Iterable[Sequence[str]
     return scorer.corpus_score([" ".join(tokens) for tokens in hypotheses], [joined]).score
 
 
+class TextScores(NamedTuple):
+    """Scores of translated texts, each from 0 to 100, and how BLEU has cut them into tokens."""
+
+    bleu: float
+    chrf: float
+    tokenizer: str
+
+
+# What sacrebleu cuts a language with that puts no spaces between words; elsewhere it is 13a.
+_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab", "th": "char"}
+
+
+def score_texts(
+    hypotheses: Sequence[str], references: Sequence[str], language: str = ""
+) -> TextScores:
+    """Corpus BLEU and chrF of translations as texts, comparable with what others report.
+
+    BLEU is sacrebleu's, with its own tokenizer for the language: zh for Chinese, ja-mecab and
+    ko-mecab for Japanese and Korean if mecab is installed and single characters if not, single
+    characters for Thai, and 13a otherwise. chrF compares runs of up to six characters and needs no
+    tokens.
+
+    Args:
+        hypotheses: list of strings, not tokenized.
+        references: list of as many strings.
+        language: code of the target language, or "".
+
+    Returns:
+        `TextScores`.
+
+    Raises:
+        ValueError: if there are no texts, or the two lists differ in length.
+
+    Source: Post (2018) on sacrebleu; Popović (2015) on chrF.
+    """
+    from sacrebleu.metrics import BLEU, CHRF
+
+    if len(hypotheses) != len(references) or len(references) == 0:
+        raise ValueError(f"{len(hypotheses)} hypotheses, but {len(references)} references")
+    tokenizer = _TOKENIZERS.get(language, "13a")
+    try:
+        scorer = BLEU(tokenize=tokenizer, effective_order=True)
+    except (ImportError, RuntimeError):  # mecab is not installed
+        tokenizer = "char"
+        scorer = BLEU(tokenize=tokenizer, effective_order=True)
+    return TextScores(
+        scorer.corpus_score(hypotheses, [references]).score,
+        CHRF().corpus_score(hypotheses, [references]).score,
+        tokenizer,
+    )
+
+
 def bleu_by_length(
     hypotheses: Iterable[Sequence[str]],
     references: Iterable[Sequence[str]],

@@ -6,6 +6,7 @@ will do. matplotlib's own settings stay as they are.
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -23,8 +24,22 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 GOLD = "#E69F00"
 SMALL, LARGE = 13, 14  # points
+# Where DejaVu Sans has no glyph, the next of these that is installed is asked.
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "Noto Sans Arabic",
+    "Noto Sans Hebrew",
+    "Noto Sans",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Arial Unicode MS",
+)
 STYLE = {
-    "font.family": "DejaVu Sans",
     "font.size": SMALL,
     "axes.labelsize": LARGE,
     "axes.titlesize": LARGE,
@@ -45,12 +60,54 @@ def _in_house_style(function: Callable[_P, "Figure"]) -> Callable[_P, "Figure"]:
     def draw(*args: _P.args, **kwargs: _P.kwargs) -> "Figure":
         import matplotlib.pyplot as plt
 
-        with plt.rc_context(STYLE):
+        with plt.rc_context(STYLE | {"font.family": _installed()}), warnings.catch_warnings():
+            # One warning of our own instead of one for each character
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
             figure = function(*args, **kwargs)
             plt.close(figure)
+        _warn_of_missing(figure)
         return figure
 
     return draw
+
+
+@functools.cache
+def _installed():
+    """Those of `FONTS` that are installed."""
+    from matplotlib import font_manager
+
+    names = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in FONTS if name in names]
+
+
+@functools.cache
+def _characters():
+    """All characters that the installed fonts can draw."""
+    from matplotlib import font_manager
+
+    return {
+        code
+        for name in _installed()
+        for code in font_manager.get_font(font_manager.findfont(name)).get_charmap()
+    }
+
+
+def _warn_of_missing(figure):
+    """Say which words no installed font can draw."""
+    import matplotlib.text
+
+    texts = {text.get_text() for text in figure.findobj(matplotlib.text.Text)}
+    if all(text.isascii() for text in texts):
+        return
+    missing = sorted(text for text in texts if not {*map(ord, text)} - {10} <= _characters())
+    if missing:
+        listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        warnings.warn(
+            f"no installed font can draw {listed}; install the Noto fonts (Debian and Ubuntu: "
+            "apt install fonts-noto-cjk fonts-noto-core) and restart Python, or look at the "
+            "interactive view, which has the browser's fonts",
+            stacklevel=3,
+        )
 
 
 def to_numpy(array: Any) -> np.ndarray:
@@ -438,6 +495,8 @@ def lines(
         ax.set_xscale("log")
     if log_y:
         ax.set_yscale("log")
+    if not log_x and not isinstance(x[0], str) and (x == np.round(x)).all():
+        ax.xaxis.get_major_locator().set_params(integer=True)  # no word 1.5
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
     if ylim is not None:
         ax.set_ylim(ylim)

@@ -397,7 +397,7 @@ PLACES = TOPICS[0]  # where a person may also have followed another
 FOLLOWED, CHAINS = "followed", 0.12
 
 
-def questions(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
+def questions(num_pairs: int = 8000, seed: int = 0, named: float = 0.15) -> corpora.ParallelCorpus:
     """Write short texts of four to seven sentences, each with a question and its one-word answer.
 
     The question stands in front. It asks for one person's last place, thing, company or payment.
@@ -411,6 +411,9 @@ def questions(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
         num_pairs: number of texts.
         seed: integer that decides them and the split. The same seed gives the same corpus on every
             machine.
+        named: share of the texts without a chain in which the others have a name. In the rest of
+            them they are neighbors or strangers, so that "last told of somebody with a name" is
+            the answer.
 
     Returns:
         `corpora.ParallelCorpus`.
@@ -419,17 +422,17 @@ def questions(num_pairs: int = 8000, seed: int = 0) -> corpora.ParallelCorpus:
         ValueError: if there are not that many different texts.
     """
     writer = Writer("questions", seed)
-    pairs = _distinct(lambda: write_question(writer), num_pairs, "texts")
+    pairs = _distinct(lambda: write_question(writer, named), num_pairs, "texts")
     return corpora.split("questions", pairs, seed=seed)
 
 
-def write_question(writer):
+def write_question(writer, named):
     """A text with its question, and the answer, as a `corpora.Pair`."""
     people = writer.sample(NAMES, 3)
     person = people[0]
     chained = writer.chance(CHAINS)
     if not chained:
-        people[1:] = people[1:2] if writer.chance(0.15) else writer.sample(OTHERS, 2)
+        people[1:] = people[1:2] if writer.chance(named) else writer.sample(OTHERS, 2)
     text = []  # (who, topic, verb, object)
     while person not in [statement[0] for statement in text]:
         topics = writer.sample(TOPICS, writer.number(2, 3))

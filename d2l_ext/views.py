@@ -110,7 +110,7 @@ class AttentionView:
         self._sections = sections
 
     def __repr__(self) -> str:
-        return f"AttentionView({len(self._sections)} sentences)"
+        return f"AttentionView({len(self._sections)} pictures)"
 
     def to_html(self) -> str:
         """Return the whole page, a string."""
@@ -142,12 +142,12 @@ def _section(number, sentence, xlabel, ylabel):
     of = f" of sentence {number}"
     gold = set(plots.check_links(sentence.alignment, len(source), len(target), of))
     rows = [
-        f'<tr><th scope="row">{html.escape(token)}</th>'
+        f'<tr><th scope="row" dir="auto">{html.escape(token)}</th>'
         + "".join(_cell(weight, (i, j) in gold) for i, weight in enumerate(weights[j]))
         + "</tr>"
         for j, token in enumerate(target)
     ]
-    heads = "".join(f'<th scope="col">{html.escape(token)}</th>' for token in source)
+    heads = "".join(f'<th scope="col" dir="auto">{html.escape(token)}</th>' for token in source)
     many = ' class="many"' if len(source) > 16 else ""
     title = html.escape(" ".join(source) if sentence.title is None else sentence.title)
     legend = '<p class="legend"><span class="gold">Framed</span>: gold alignment</p>\n'

@@ -1,7 +1,8 @@
 """The exchange format: one safetensors file that carries a trained model between frameworks.
 
 It holds float32 matrices as (inputs, outputs), GRU gates in the order r, z, n, the configuration
-and both vocabularies. How a framework's layers map to these names is the frameworks' business.
+and both vocabularies, which know how to cut text into their tokens. How a framework's layers map
+to these names is the frameworks' business.
 """
 
 import json
@@ -13,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from d2l_ext import files
-from d2l_ext.corpora import Vocab
+from d2l_ext import files, vocab
+from d2l_ext.vocab import Vocab
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had lists of words where 2 has whole vocabularies
+READABLE = ("1", "2")
 PRETRAINED = Path(__file__).with_name("pretrained")
 OPTIONS = {  # what a configuration has beside CONFIG_KEYS, for each kind of decoder
     "plain": (),
@@ -189,8 +191,8 @@ def save(
     metadata = {
         "format_version": str(FORMAT_VERSION),
         "config": json.dumps(config),
-        "src_vocab": json.dumps(src_vocab.tokens, ensure_ascii=False),
-        "tgt_vocab": json.dumps(tgt_vocab.tokens, ensure_ascii=False),
+        "src_vocab": src_vocab.to_json(),
+        "tgt_vocab": tgt_vocab.to_json(),
     }
     content = to_bytes(
         {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()},
@@ -230,14 +232,14 @@ def load(
             f"{path} is no complete safetensors file ({error}); save the model again"
         ) from error
     version = metadata.get("format_version")
-    if version != str(FORMAT_VERSION):
+    if version not in READABLE:
         found = "no format version" if version is None else f"format version {version}"
         raise ValueError(
-            f"{path} has {found}; this release of d2l_ext reads version {FORMAT_VERSION}"
+            f"{path} has {found}; this release of d2l_ext reads versions {' and '.join(READABLE)}"
         )
     try:
         config = json.loads(metadata["config"])
-        src_vocab, tgt_vocab = (Vocab(json.loads(metadata[k])) for k in ("src_vocab", "tgt_vocab"))
+        src_vocab, tgt_vocab = (vocab.from_json(metadata[k]) for k in ("src_vocab", "tgt_vocab"))
         check(arrays, config)
         _check_vocabularies(config, src_vocab, tgt_vocab)
     except KeyError as error:
@@ -276,6 +278,6 @@ def _check_configuration(config):
 
 
 def _check_vocabularies(config, src_vocab, tgt_vocab):
-    for key, vocab in (("src_vocab_size", src_vocab), ("tgt_vocab_size", tgt_vocab)):
-        if len(vocab) != config[key]:
-            raise ValueError(f"{key} is {config[key]}, but the vocabulary has {len(vocab)} tokens")
+    for key, known in (("src_vocab_size", src_vocab), ("tgt_vocab_size", tgt_vocab)):
+        if len(known) != config[key]:
+            raise ValueError(f"{key} is {config[key]}, but the vocabulary has {len(known)} tokens")

@@ -261,3 +261,28 @@ def test_the_book_s_model_is_the_same_model(book):
     labels[0, 3:] = 1  # padding does not count
     expected = d2l.masked_loss(found, labels, torch.tensor([3, 5, 5]))
     np.testing.assert_allclose(theirs.loss(found, labels), expected, rtol=1e-6)
+
+
+def chapter(number):
+    (path,) = (speed.PAGE.parents[1] / "notebooks").glob(f"{number}_*.md")
+    return " ".join(path.read_text(encoding="utf-8").split())
+
+
+def test_chapter_04_quotes_the_bottleneck_table():
+    found = json.loads(bottleneck.RESULTS.read_text(encoding="utf-8"))["rows"]
+    (small,) = (r for r in found if (r["decoder"], r["units"]) == ("no attention", 32))
+    for name, quoted in (
+        ("short", "a BLEU of {:.1f} up to five"),
+        ("long", "({:.1f} from fourteen"),
+    ):
+        assert quoted.format(np.mean(small[name])) in chapter("04")
+
+
+def test_chapter_07_quotes_the_trainings_of_general():
+    row = rows("scores")["global, general", False]
+    pairs = sorted(zip(row["bleu"], row["aer"]))
+    assert [aer for _, aer in pairs] == sorted(row["aer"])
+    for quoted in zip(*pairs):
+        digits = 1 if quoted[0] > 1 else 2
+        numbers = (f"{number:.{digits}f}" for number in quoted)
+        assert f"| {' | '.join(numbers)} |" in chapter("07")

@@ -1,6 +1,5 @@
 """`python -m d2l_ext`: training, translating and describing models from the shell."""
 
-import argparse
 import contextlib
 import io
 import os
@@ -14,7 +13,7 @@ import pytest
 from matplotlib.image import imread
 
 from d2l_ext import __main__ as command_line
-from d2l_ext import corpora, weights
+from d2l_ext import common, corpora, weights
 from tests import frameworks, processes, tiny
 
 ALL = "'torch', 'mxnet', 'jax', 'tensorflow', 'keras'"
@@ -78,7 +77,7 @@ def trained(framework, corpus_file, tmp_path_factory):
     out = io.StringIO()
     out.reconfigure = lambda **options: None
     with contextlib.redirect_stdout(out):
-        arguments = ["--corpus", corpus_file, "--out", path, *SMALL]
+        arguments = ["--corpus", corpus_file, "--out", path, "--tokens=words", *SMALL]
         assert run("train", "--framework", framework, *arguments) == 0
     return path, out.getvalue()
 
@@ -101,6 +100,26 @@ def save(path, kind):
 # Train ------------------------------------------------------------------------------------------
 
 
+def test_any_language_from_two_files_and_back(framework, tmp_path, capsys):
+    """Chinese in one file, English in another; the model's file alone translates, and draws."""
+    english, chinese, out = (tmp_path / name for name in ("t.en", "t.zh", "m.safetensors"))
+    english.write_text("".join(f"I have {n} books.\n" for n in range(120)) + "one side\n")
+    chinese.write_text("".join(f"我有{n}本书。\n" for n in range(120)) + "\n")
+    arguments = ["--corpus", english, chinese, "--reverse", "--bad-lines=skip", "--out", out]
+    assert run("train", "--framework", framework, *arguments, *SMALL) == 0
+    said = capsys.readouterr()
+    assert re.search(r"BLEU \d+\.\d \(13a\), chrF \d+\.\d on 6 held-out", said.out)
+    assert "1 bad lines were left out" in said.err and "line 121 has words in" in said.err
+    _, _, src_vocab, tgt_vocab = weights.load(out)
+    assert (src_vocab.kind, src_vocab.language, tgt_vocab.language) == ("subwords", "zh", "")
+    page = tmp_path / "page.html"
+    arguments = ["--framework", framework, "--max-steps=4", "--show-attention", page, out]
+    assert run("translate", *arguments, "我有龘本书。") == 0
+    said = capsys.readouterr()
+    assert said.err == "" and len(said.out.splitlines()) == 1
+    assert "龘" in page.read_text(encoding="utf-8")
+
+
 def test_training_tells_how_it_goes(trained):
     path, out = trained
     corpus, first, second, bleu, file = out.splitlines()
@@ -108,7 +127,7 @@ def test_training_tells_how_it_goes(trained):
     assert first.startswith("epoch 1/2: train loss") and second.startswith("epoch 2/2:")
     losses = [float(line.split("train loss ")[1].split(",")[0]) for line in (first, second)]
     assert losses[1] < losses[0] < 6
-    assert re.fullmatch(r"BLEU \d+\.\d on 15 held-out sentences", bleu)
+    assert re.fullmatch(r"BLEU \d+\.\d \(13a\), chrF \d+\.\d on 15 held-out sentences", bleu)
     assert file == f"{path}: {path.stat().st_size / 1000:.1f} kB"
     assert list(path.parent.iterdir()) == [path]
 
@@ -240,15 +259,7 @@ def fake_library(untrained, monkeypatch):
                 source = [*sentence.split(), "<eos>"]
                 target = sentence.upper().split()
                 attention_weights = np.eye(len(target), len(source))
-                results.append(
-                    argparse.Namespace(
-                        tokens=target,
-                        score=-0.5,
-                        attention_weights=attention_weights,
-                        source=source,
-                        unknown=[],
-                    )
-                )
+                results.append(common.Translation(target, -0.5, attention_weights, source, []))
             return results
 
     monkeypatch.setattr(command_line, "_library", lambda name: Library())
@@ -312,7 +323,7 @@ def test_a_file_is_described_without_a_framework(untrained):
     facts = dict(re.split(r"  +", line, maxsplit=1) for line in described.splitlines())
     sizes = weights.expected_shapes(weights.load(path)[1]).values()
     assert facts == {
-        "file": f"{path}, {path.stat().st_size / 1000:.1f} kB, format version 1",
+        "file": f"{path}, {path.stat().st_size / 1000:.1f} kB",
         "model": "attention decoder, bidirectional encoder",
         "sizes": "embeddings 5, hiddens 7, layers 1, dropout 0.25",
         "parameters": f"{sum(int(np.prod(shape)) for shape in sizes):,}",
@@ -362,11 +373,11 @@ def test_bad_input_is_one_line(untrained, tmp_path, capsys, arguments, message):
 
 
 def test_a_file_of_another_version_says_so(untrained, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(weights, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(weights, "FORMAT_VERSION", 3)
     save(tmp_path / "new.safetensors", "plain")
     monkeypatch.undo()
     assert run("info", tmp_path / "new.safetensors") == 2
-    assert "format version 2; this release of d2l_ext reads version 1" in the_error(capsys)
+    assert "format version 3; this release of d2l_ext reads versions 1 and 2" in the_error(capsys)
 
 
 def test_a_bad_corpus_is_said_before_the_training(tmp_path, capsys):

@@ -239,7 +239,7 @@ def test_no_source_sentence_in_two_splits(write):
 
 def test_same_seed_gives_the_same_corpus_on_every_machine():
     def digest(corpus):
-        content = repr((corpus.train, corpus.test, corpus.src_vocab.tokens))
+        content = repr((list(corpus.train), list(corpus.test), corpus.src_vocab.tokens))
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     assert digest(corpora.load(num_pairs=500)) == "74f1746a7ec9efdc"
@@ -248,7 +248,7 @@ def test_same_seed_gives_the_same_corpus_on_every_machine():
 
 def test_file_is_read_by_line_and_column(write):
     content = "\ufeffHello !\tSalut\u202f!\tCC-BY\n\nHello !\tBonjour !\r\n" + numbered(8)
-    corpus = corpora.load(str(write(content)))
+    corpus = corpora.load(str(write(content)), tokens="words")
     pairs = [*corpus.train, *corpus.validation, *corpus.test]
     assert corpora.Pair(("hello", "!"), ("salut", "!")) in pairs
     assert corpora.Pair(("hello", "!"), ("bonjour", "!")) in pairs
@@ -260,14 +260,14 @@ def test_file_is_read_by_line_and_column(write):
 
 
 def test_last_line_may_end_in_mid_sentence(write):
-    pairs = corpora.load(write(numbered(9) + "They did it again.\tIls l'ont "))
+    pairs = corpora.load(write(numbered(9) + "They did it again.\tIls l'ont "), tokens="words")
     everything = [*pairs.train, *pairs.validation, *pairs.test]
     assert (("they", "did", "it", "again", "."), ("ils", "l'", "ont"), None) in everything
 
 
 def test_num_pairs_takes_the_head_of_the_file(write):
     path = write(numbered(10) + numbered(90))
-    corpus = corpora.load(path, num_pairs=20)
+    corpus = corpora.load(path, num_pairs=20, tokens="words")
     pairs = [*corpus.train, *corpus.validation, *corpus.test]
     assert {pair.source[0] for pair in pairs} == {f"word{i}" for i in range(20)}
     corpus = corpora.load(path, num_pairs=1000)  # more than there are: all of them
@@ -277,7 +277,7 @@ def test_num_pairs_takes_the_head_of_the_file(write):
 def test_max_steps_drops_long_pairs_and_counts_eos(write):
     lines = numbered(10) + numbered(10, source="long long{} .", target="longue{} .")
     lines += numbered(10, source="word{} .", target="une longue phrase{} .")
-    corpus = corpora.load(write(lines), max_steps=3)
+    corpus = corpora.load(write(lines), max_steps=3, tokens="words")
     pairs = [*corpus.train, *corpus.validation, *corpus.test]
     assert {len(pair.source) for pair in pairs} == {len(pair.target) for pair in pairs} == {2}
     assert len(pairs) == 10
@@ -368,7 +368,7 @@ def test_odd_names(plant):
     ]
     folder = plant(**{f"{name[:-4]}/{name}": f"{i}\tx\n" for i, name in enumerate(odd)})
     assert sorted(path.name for path in corpora.find_files(folder).files) == sorted(odd)
-    corpus = corpora.load(folder)
+    corpus = corpora.load(folder, tokens="words")
     pairs = corpus.train + corpus.validation + corpus.test
     assert {pair.source for pair in pairs} == {(str(i),) for i in range(len(odd))}
 
@@ -553,13 +553,13 @@ def server(monkeypatch, tmp_path):
     monkeypatch.setattr(pooch, "os_cache", lambda project: server.cache)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(
-        corpora, "ARCHIVE_URL", f"http://127.0.0.1:{server.server_port}/fra-eng.zip"
+        corpora.textfiles, "ARCHIVE_URL", f"http://127.0.0.1:{server.server_port}/fra-eng.zip"
     )
 
     def serve(content):
         server.content = content
         digest = hashlib.sha1(content).hexdigest()
-        monkeypatch.setattr(corpora, "ARCHIVE_HASH", f"sha1:{digest}")
+        monkeypatch.setattr(corpora.textfiles, "ARCHIVE_HASH", f"sha1:{digest}")
 
     server.serve = serve
     yield server
@@ -575,7 +575,7 @@ def test_archive_is_fetched_once(server):
     server.serve(make_archive({"fra-eng/fra.txt": numbered(20), "fra-eng/_about.txt": "?"}))
     corpus = corpora.load("fra-eng")
     assert (corpus.name, len(corpus.train)) == ("fra-eng", 18)
-    assert corpora.load("fra-eng", num_pairs=10).max_steps == 3
+    assert corpora.load("fra-eng", num_pairs=10, tokens="words").max_steps == 3
     assert server.requests == 1
     assert cached(server) == ["fra-eng.zip"]
 
@@ -588,8 +588,8 @@ def test_archive_is_the_one_that_d2l_fetches():
     text = (Path(spec.submodule_search_locations[0]) / "torch.py").read_text(encoding="utf-8")
     (root,) = re.findall(r"^DATA_URL = 'http://(.*)'", text, re.MULTILINE)
     (sha1,) = re.findall(r"d2l.DATA_HUB\['fra-eng'\] = .*fra-eng.zip',\s*'(\w+)'\)", text)
-    assert f"https://{root}fra-eng.zip" == corpora.ARCHIVE_URL
-    assert f"sha1:{sha1}" == corpora.ARCHIVE_HASH
+    assert f"https://{root}fra-eng.zip" == corpora.textfiles.ARCHIVE_URL
+    assert f"sha1:{sha1}" == corpora.textfiles.ARCHIVE_HASH
 
 
 def test_download_with_another_checksum(server):
@@ -615,7 +615,7 @@ def test_download_not_there(server):
 
 
 def test_download_offline(server, monkeypatch):
-    monkeypatch.setattr(corpora, "ARCHIVE_URL", "http://127.0.0.1:9/fra-eng.zip")
+    monkeypatch.setattr(corpora.textfiles, "ARCHIVE_URL", "http://127.0.0.1:9/fra-eng.zip")
     with pytest.raises(OSError, match=r"could not fetch .*without: load\('grammar'\)"):
         corpora.load("fra-eng")
     assert cached(server) == []
@@ -629,3 +629,147 @@ def test_archive_entry_that_leaves_the_folder(server, entry):
     with pytest.raises(ValueError, match="would leave the folder; refused"):
         corpora.load("fra-eng")
     assert cached(server) == ["fra-eng.zip"]
+
+
+# Any language, any file -------------------------------------------------------------------------
+
+CHINESE = "".join(f"i have {n} books .\t我有{n}本书。\n" for n in range(300))
+
+
+def everything(corpus):
+    return corpus.train + corpus.validation + corpus.test
+
+
+def test_a_file_is_cut_into_subwords_and_nothing_is_unknown(write):
+    corpus = corpora.load(write(CHINESE))
+    assert corpus.src_vocab.kind == corpus.tgt_vocab.kind == "subwords"
+    assert (corpus.src_vocab.language, corpus.tgt_vocab.language) == ("", "zh")
+    assert corpus.unknown == (0, 0) and "unknown" not in repr(corpus)
+    texts = {corpus.tgt_vocab.detokenize(pair.target) for pair in everything(corpus)}
+    assert texts == {f"我有{n}本书。" for n in range(300)}
+
+
+def test_unknown_words_are_said(write):
+    with pytest.warns(UserWarning, match=r"\d\d% of the held-out target tokens are unknown"):
+        corpus = corpora.load(write(CHINESE), tokens="words")
+    assert corpus.unknown[1] > 0.3
+    assert re.search(r"; unknown in held-out text \d+\.\d% and \d+\.\d%\)", repr(corpus))
+
+
+def test_characters_one_vocabulary_and_the_other_direction(write):
+    path = write(CHINESE)
+    corpus = corpora.load(path, tokens="characters", languages=("en", None))
+    assert corpus.src_vocab.kind == "characters" and corpus.src_vocab.language == "en"
+    joint = corpora.load(path, joint=True, vocab_size=400)
+    assert joint.src_vocab.tokens == joint.tgt_vocab.tokens and len(joint.src_vocab) <= 400
+    back = corpora.load(path, reverse=True)
+    assert (back.src_vocab.language, back.tgt_vocab.language) == ("zh", "")
+    grammar = corpora.load(num_pairs=300, tokens="subwords")
+    assert grammar.src_vocab.kind == "subwords" and grammar.train[0].alignment is None
+    swapped = corpora.load(num_pairs=300, reverse=True)
+    assert all(j < len(p.target) and i < len(p.source) for p in swapped.train for i, j in p[2])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        CHINESE.encode("utf-16"),
+        CHINESE.encode("utf-8-sig"),
+        CHINESE.replace("\n", "\r\n").encode(),
+        CHINESE.replace("\n", "\r").encode(),
+        __import__("gzip").compress(CHINESE.encode()),
+        __import__("lzma").compress(CHINESE.encode("utf-16")),
+    ],
+    ids=["utf-16", "mark", "windows", "old Mac", "gzip", "xz of utf-16"],
+)
+def test_files_as_one_finds_them(write, content):
+    assert len(everything(corpora.load(write(content)))) == 300
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (CHINESE.encode("utf-16-le"), "looks like UTF-16 without a byte-order mark"),
+        (b"\xff\xfea\x00\t\x00\x00\xd8b\x00", "starts like UTF-16, but at byte"),
+        (__import__("gzip").compress(CHINESE.encode())[:-100], "is damaged: .*copy or download"),
+        (os.urandom(2000).replace(b"\0", b"\xfe"), "is not UTF-8|expected source<TAB>"),
+    ],
+)
+def test_files_that_are_no_text(write, content, message):
+    with pytest.raises(ValueError, match=f"pairs.txt.* {message}|{message}"):
+        corpora.load(write(content))
+
+
+def test_two_aligned_files(tmp_path):
+    sides = [line.split("\t") for line in CHINESE.splitlines()]
+    english, chinese = tmp_path / "train.en", tmp_path / "train.zh"
+    english.write_text("\n".join(a for a, _ in sides) + "\n\n")
+    chinese.write_text("\r\n".join(b for _, b in sides) + "\r\n\r\n")
+    corpus = corpora.load([english, str(chinese)])
+    assert corpus.name == "train" and len(everything(corpus)) == 300
+    chinese.write_text("\n".join(b for _, b in sides[:-1]))
+    with pytest.raises(
+        ValueError, match=r"train.zh ends after line 299, but .*train.en has a line"
+    ):
+        corpora.load((english, chinese))
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*nowhere"):
+        corpora.load((english, tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="one path or two, not 3"):
+        corpora.load((english, english, english))
+    chinese.write_text("\n".join(b if i != 6 else "" for i, (_, b) in enumerate(sides)) + "\n\n")
+    with pytest.raises(ValueError, match=r"line 7 has words in .*train.en alone: 'i have 6 books"):
+        corpora.load((english, chinese))
+
+
+def test_bad_lines_may_be_left_out(write):
+    content = (CHINESE + "no tab\n" * 5).encode() + b"h\xe9\tb\n"
+    with pytest.warns(
+        UserWarning, match=r"6 bad lines were left out:\n.*line 301: exp.*\n.*\n.*\n"
+    ):
+        corpus = corpora.load(write(content), bad_lines="skip")
+    assert len(everything(corpus)) == 300
+    with pytest.raises(ValueError, match="bad_lines is 'ignore'; expected 'error' or 'skip'"):
+        corpora.load(write(content), bad_lines="ignore")
+    with pytest.raises(ValueError, match="tokens is 'letters'; expected one of words, subwords"):
+        corpora.load(write(content), tokens="letters")
+
+
+def test_pairs_read_like_a_list(corpus):
+    head = corpus.train[:3]
+    assert len(head) == 3 and head == [corpus.train[0], corpus.train[1], corpus.train[2]]
+    assert corpus.train[-1] == list(corpus.train)[-1]
+    assert corpus.test[:1] + head == [corpus.test[0], *head]
+    assert head != corpus.train[1:4] and corpus.train[5] in corpus.train
+    assert "Pairs([Pair(" in repr(head) and repr(corpus.test) == "Pairs(1000 pairs)"
+
+
+def test_large_files_are_cached(write, tmp_path, monkeypatch):
+    import pooch
+
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache")
+    monkeypatch.setattr(corpora, "CACHED_BYTES", 100)
+    path = write(CHINESE)
+    first = corpora.load(path)
+    (folder,) = (tmp_path / "cache" / "corpora").iterdir()
+    again = corpora.load(path)
+    assert isinstance(again.train.source.ids, np.memmap)
+    assert again == first and again.max_steps == first.max_steps
+    batches = zip(first.batches("train", 32), again.batches("train", 32), strict=True)
+    assert all((a.src == b.src).all() and (a.tgt_in == b.tgt_in).all() for a, b in batches)
+    corpora.load(path, vocab_size=300)
+    assert len(list(folder.parent.iterdir())) == 2  # other options, another entry
+    (folder / "parts.json").write_text("{")
+    assert corpora.load(path) == first  # a damaged entry is made anew
+    assert (folder / "parts.json").stat().st_size > 10
+    path.write_text(CHINESE + "one more .\t再来一个。\n")
+    assert len(everything(corpora.load(path))) == 301  # another content
+    assert not [p for p in folder.parent.iterdir() if p.name.startswith(".")]
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(write, tmp_path, monkeypatch):
+    import pooch
+
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache")
+    monkeypatch.setattr(corpora, "CACHED_BYTES", 100)
+    assert len(everything(corpora.load(write(CHINESE)))) == 300

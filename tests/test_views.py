@@ -136,7 +136,7 @@ def test_a_notebook_gets_the_page_in_a_frame():
     for frame in shown.frames:
         assert frame["srcdoc"] == view.to_html()
         assert frame["title"]
-    assert repr(view) == "AttentionView(1 sentences)"
+    assert repr(view) == "AttentionView(1 pictures)"
 
 
 def test_a_page_is_written_whole(tmp_path, monkeypatch):

@@ -198,7 +198,7 @@ def test_file_of_another_kind(saved):
     with pytest.raises(ValueError, match=r"model.safetensors is no complete safetensors file"):
         weights.load(saved)
     save_file({"x": np.zeros(1, "float32")}, saved)
-    with pytest.raises(ValueError, match=r"has no format version; .* reads version 1"):
+    with pytest.raises(ValueError, match=r"has no format version; .* reads versions 1 and 2"):
         weights.load(saved)
     with pytest.raises(FileNotFoundError, match=r"there is no weights file .*nowhere"):
         weights.load(saved.with_name("nowhere"))
@@ -218,8 +218,8 @@ def rewrite(path, arrays=None, **metadata):
 
 
 def test_other_format_version(saved):
-    rewrite(saved, format_version="2")
-    with pytest.raises(ValueError, match=r"has format version 2; this release .* reads version 1"):
+    rewrite(saved, format_version="3")
+    with pytest.raises(ValueError, match=r"has format version 3; .* reads versions 1 and 2"):
         weights.load(saved)
 
 
