@@ -3,7 +3,7 @@
 import style
 
 CELL = 0.42
-BLUES = ["#FFFFFF", "#D3E7F4", "#93C4E3", "#3F93C8"]
+BLUES = ["#EFF6FB", "#D3E7F4", "#93C4E3", "#3F93C8"]
 
 ax = style.canvas(11.4, 4.3)
 

@@ -4,7 +4,7 @@ import style
 
 ax = style.canvas(10.2, 4.5)
 KEYS = ["letter", "cup", "phone", "book"]
-WEIGHTS = [0.15, 0.05, 0.1, 0.7]
+WEIGHTS = [0.03, 0.01, 0.02, 0.94]
 FILLS = ["#E9F2F9", "#F7FBFF", "#F0F6FB", "#3F93C8"]
 WIDTH, HEIGHT, TOP = 1.5, 0.6, 3.9
 KEY_X, WEIGHT_X, VALUE_X = 3.0, 5.4, 7.6
@@ -24,7 +24,7 @@ for row, (key, weight, fill) in enumerate(zip(KEYS, WEIGHTS, FILLS)):
     style.text(ax, (WEIGHT_X + 1 + VALUE_X) / 2, middle, "×")
 style.text(ax, 2.35, 4.15, "how alike?", style.LABEL, style.GRAY)
 style.text(ax, 4.95, 4.15, "softmax", style.LABEL, style.GRAY, ha="center")
-style.box(ax, VALUE_X + WIDTH / 2, 0.5, "output: mostly place 4", 3.2, 0.6, style.PALE_RED)
+style.box(ax, VALUE_X + WIDTH / 2, 0.5, "output: 3.87, almost place 4", 3.2, 0.6, style.PALE_RED)
 style.arrow(ax, (VALUE_X + WIDTH / 2, TOP - 4 * HEIGHT - 0.05), (VALUE_X + WIDTH / 2, 0.85))
 style.text(ax, VALUE_X + WIDTH / 2 + 0.2, 1.17, "sum", style.LABEL, style.GRAY, ha="left")
 style.save(ax, "queries_keys_values")

@@ -33,7 +33,7 @@ up(2.2, ROWS[0], ROWS[3], 1.8)
 
 # Bilinear: the query goes through a matrix first.
 ends(5.2, 4.5, 5.9, "bilinear")
-node(4.5, ROWS[1], r"$\mathbf{W}$", LEARNED)
+node(4.5, ROWS[1], r"$\mathbf{W}^\top$", LEARNED)
 node(5.2, ROWS[3], "dot", PLAIN, 1.5)
 up(4.5, ROWS[0], ROWS[1])
 up(4.5, ROWS[1], ROWS[3], 4.9)
