@@ -356,8 +356,6 @@ def _train(options):
 
 def _load_corpus(options):
     """The corpus that the options ask for; what `load` warns of becomes a line on stderr."""
-    if len(options.corpus) > 2:
-        raise ValueError(f"--corpus takes one path or two, not {len(options.corpus)}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         corpus = corpora.load(
@@ -519,8 +517,10 @@ def _info(options):
 
 
 def _sample(known):
-    words = [t for t in known.tokens if t not in (*corpora.SPECIAL_TOKENS, *vocab.BYTES)]
-    kind = "" if known.kind == "words" else f" ({known.kind})"
+    kind, fixed = "", len(corpora.SPECIAL_TOKENS)
+    if known.kind != "words":
+        kind, fixed = f" ({known.kind})", fixed + len(vocab.BYTES)
+    words = known.tokens[fixed:]
     return f"{len(known):,} tokens{kind}: {' '.join(words[:8])}" + (
         " ..." if len(words) > 8 else ""
     )

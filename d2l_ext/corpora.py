@@ -12,7 +12,6 @@ import random
 import shutil
 import warnings
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +114,14 @@ class Sentences:
             starts.append(len(ids))
         return cls(np.frombuffer(ids, np.int32), np.frombuffer(starts, np.int64), tokens)
 
+    @classmethod
+    def of_tokens(cls, sentences: Iterable[Sequence[str]], known: Vocab) -> "Sentences":
+        """Lay sentences one after the other; tokens that the vocabulary lacks stand behind it."""
+        index = _Index(known.tokens)
+        found = cls.of(([index[token] for token in sentence] for sentence in sentences), [])
+        found.tokens = list(index)
+        return found
+
     def __getitem__(self, i: int) -> tuple[str, ...]:
         return tuple(map(self.tokens.__getitem__, self.ids[self.starts[i] : self.starts[i + 1]]))
 
@@ -127,14 +134,17 @@ class Sentences:
         )
         return self.ids[places]
 
-    def padded(self, rows: np.ndarray, vocab: Vocab, extra: int, multiple: int) -> np.ndarray:
-        """Rows of indices (rows, steps), with `extra` steps more than tokens, padded."""
+    def padded(
+        self, rows: np.ndarray, known: Vocab, multiple: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The indices (rows, steps), each row with <eos> and padding, and lengths with <eos>."""
         lengths = self.lengths[rows]
-        steps = _round_up(int(lengths.max()) + extra, multiple)
-        padded = np.full((len(rows), steps), vocab.pad, dtype=np.int32)
+        steps = -(-(int(lengths.max()) + 1) // multiple) * multiple
+        padded = np.full((len(rows), steps), known.pad, dtype=np.int32)
         ids = self.flat(rows)
-        padded[np.arange(steps) < lengths[:, None]] = np.where(ids < len(vocab), ids, vocab.unk)
-        return padded
+        padded[np.arange(steps) < lengths[:, None]] = np.where(ids < len(known), ids, known.unk)
+        padded[np.arange(len(rows)), lengths] = known.eos
+        return padded, lengths.astype(np.int32) + 1
 
 
 class Pairs(Sequence):
@@ -159,12 +169,9 @@ class Pairs(Sequence):
     @classmethod
     def of(cls, pairs: Sequence[Pair], src_vocab: Vocab, tgt_vocab: Vocab) -> "Pairs":
         """Put a list of `Pair`s into arrays; tokens that a vocabulary lacks are kept beside it."""
-        sides = []
-        for side, known in enumerate((src_vocab, tgt_vocab)):
-            index = _Index(known.tokens)
-            rows = [[index[token] for token in pair[side]] for pair in pairs]
-            sides.append(Sentences.of(rows, list(index)))
-        return cls(*sides, np.arange(len(pairs)), [pair.alignment for pair in pairs])
+        source = Sentences.of_tokens((pair.source for pair in pairs), src_vocab)
+        target = Sentences.of_tokens((pair.target for pair in pairs), tgt_vocab)
+        return cls(source, target, np.arange(len(pairs)), [pair.alignment for pair in pairs])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -209,23 +216,18 @@ class _Index(dict):
         return self[token]
 
 
-def _round_up(steps, multiple):
-    return -(-steps // multiple) * multiple
-
-
-def _batch(pairs, src_vocab, tgt_vocab, multiple):
-    """The `Batch` of some `Pairs`."""
-    rows, tgt = pairs.rows, pairs.target
-    each = np.arange(len(rows))
-    src = pairs.source.padded(rows, src_vocab, 1, multiple)
-    src[each, pairs.source.lengths[rows]] = src_vocab.eos
-    tgt_out = tgt.padded(rows, tgt_vocab, 1, multiple)
-    tgt_in = np.roll(tgt_out, 1, axis=1)
+def _batch(src, tgt, tgt_vocab):
+    """The `Batch` of padded sources and targets, each with its lengths."""
+    tgt_out, tgt_valid_len = tgt
+    tgt_in = np.roll(np.where(tgt_out == tgt_vocab.eos, tgt_vocab.pad, tgt_out), 1, axis=1)
     tgt_in[:, 0] = tgt_vocab.bos
-    tgt_out[each, tgt.lengths[rows]] = tgt_vocab.eos
-    counts = (side.lengths[rows].astype(np.int32) + 1 for side in (pairs.source, tgt))
-    src_valid_len, tgt_valid_len = counts
-    return Batch(src, src_valid_len, tgt_in, tgt_out, tgt_valid_len)
+    return Batch(*src, tgt_in, tgt_out, tgt_valid_len)
+
+
+def _pad(sentences, known, multiple):
+    """Token sequences as padded indices and lengths."""
+    laid = Sentences.of((known[tuple(sentence)] for sentence in sentences), known.tokens)
+    return laid.padded(np.arange(len(sentences)), known, multiple)
 
 
 def pad_batch(
@@ -248,7 +250,8 @@ def pad_batch(
     """
     if len(pairs) == 0:
         raise ValueError("pad_batch got no pairs; a batch needs at least one")
-    return _batch(Pairs.of(pairs, src_vocab, tgt_vocab), src_vocab, tgt_vocab, multiple)
+    src = _pad([pair.source for pair in pairs], src_vocab, multiple)
+    return _batch(src, _pad([pair.target for pair in pairs], tgt_vocab, multiple), tgt_vocab)
 
 
 def encode_source(
@@ -274,9 +277,7 @@ def encode_source(
     for sentence in sentences:
         if isinstance(sentence, str):
             raise TypeError(f"{sentence!r} is a string; pass tokens, as tokenize() gives them")
-    pairs = [Pair(tuple(sentence), ()) for sentence in sentences]
-    batch = pad_batch(pairs, src_vocab, src_vocab, multiple)
-    return batch.src, batch.src_valid_len
+    return _pad(sentences, src_vocab, multiple)
 
 
 def _order(count, seed):
@@ -314,12 +315,11 @@ class ParallelCorpus:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
-        unknown = ""
-        if any(self.unknown):
-            unknown = "; unknown in held-out text {:.1%} and {:.1%}".format(*self.unknown)
+        shares = self.unknown
+        unknown = "; unknown in held-out text {:.1%} and {:.1%}" if any(shares) else ""
         return (
             f"ParallelCorpus({self.name}: {sizes} pairs; {len(self.src_vocab)} source and "
-            f"{len(self.tgt_vocab)} target tokens; max_steps {self.max_steps}{unknown})"
+            f"{len(self.tgt_vocab)} target tokens; max_steps {self.max_steps}{unknown.format(*shares)})"
         )
 
     @property
@@ -368,8 +368,11 @@ class ParallelCorpus:
         rows = rows[np.lexsort((pairs.source.lengths[rows], pairs.target.lengths[rows]))]
         starts = range(0, len(rows), batch_size)
         for start in _shuffled(starts, seed) if shuffle else starts:
-            chosen = Pairs(pairs.source, pairs.target, rows[start : start + batch_size])
-            yield _batch(chosen, self.src_vocab, self.tgt_vocab, multiple)
+            chosen = rows[start : start + batch_size]
+            src = pairs.source.padded(chosen, self.src_vocab, multiple)
+            yield _batch(
+                src, pairs.target.padded(chosen, self.tgt_vocab, multiple), self.tgt_vocab
+            )
 
 
 def _share(chosen):
@@ -678,13 +681,8 @@ def _check_some(name, count, max_steps):
 
 def _cut_words(texts, train, language):
     """The vocabulary of the training texts, and all texts in arrays."""
-    counts = Counter(token for i in train for token in texts[i].split(" "))
-    known = Vocab.build([counts.elements()], MIN_FREQ, language)
-    index = _Index(known.tokens)
-    rows = ([index[token] for token in texts[i].split(" ")] for i in range(len(texts)))
-    sentences = Sentences.of(rows, [])
-    sentences.tokens = list(index)
-    return known, sentences
+    known = Vocab.build((texts[i].split(" ") for i in train), MIN_FREQ, language)
+    return known, Sentences.of_tokens((text.split(" ") for text in texts), known)
 
 
 def _learn(sides, train, vocab_size, lower, tokens, seed):

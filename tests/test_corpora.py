@@ -2,10 +2,12 @@
 
 import errno
 import functools
+import gzip
 import hashlib
 import http.server
 import importlib.util
 import io
+import lzma
 import os
 import re
 import sys
@@ -677,8 +679,8 @@ def test_characters_one_vocabulary_and_the_other_direction(write):
         CHINESE.encode("utf-8-sig"),
         CHINESE.replace("\n", "\r\n").encode(),
         CHINESE.replace("\n", "\r").encode(),
-        __import__("gzip").compress(CHINESE.encode()),
-        __import__("lzma").compress(CHINESE.encode("utf-16")),
+        gzip.compress(CHINESE.encode()),
+        lzma.compress(CHINESE.encode("utf-16")),
     ],
     ids=["utf-16", "mark", "windows", "old Mac", "gzip", "xz of utf-16"],
 )
@@ -691,7 +693,7 @@ def test_files_as_one_finds_them(write, content):
     [
         (CHINESE.encode("utf-16-le"), "looks like UTF-16 without a byte-order mark"),
         (b"\xff\xfea\x00\t\x00\x00\xd8b\x00", "starts like UTF-16, but at byte"),
-        (__import__("gzip").compress(CHINESE.encode())[:-100], "is damaged: .*copy or download"),
+        (gzip.compress(CHINESE.encode())[:-100], "is damaged: .*copy or download"),
         (os.urandom(2000).replace(b"\0", b"\xfe"), "is not UTF-8|expected source<TAB>"),
     ],
 )
