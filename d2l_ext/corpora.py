@@ -219,8 +219,9 @@ class _Index(dict):
 def _batch(src, tgt, tgt_vocab):
     """The `Batch` of padded sources and targets, each with its lengths."""
     tgt_out, tgt_valid_len = tgt
-    tgt_in = np.roll(np.where(tgt_out == tgt_vocab.eos, tgt_vocab.pad, tgt_out), 1, axis=1)
+    tgt_in = np.roll(tgt_out, 1, axis=1)
     tgt_in[:, 0] = tgt_vocab.bos
+    tgt_in[np.arange(tgt_in.shape[1]) >= tgt_valid_len[:, None]] = tgt_vocab.pad  # no <eos>
     return Batch(*src, tgt_in, tgt_out, tgt_valid_len)
 
 
@@ -316,10 +317,12 @@ class ParallelCorpus:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
         shares = self.unknown
-        unknown = "; unknown in held-out text {:.1%} and {:.1%}" if any(shares) else ""
+        unknown = ""
+        if any(shares):
+            unknown = "; unknown in held-out text {:.1%} and {:.1%}".format(*shares)
         return (
             f"ParallelCorpus({self.name}: {sizes} pairs; {len(self.src_vocab)} source and "
-            f"{len(self.tgt_vocab)} target tokens; max_steps {self.max_steps}{unknown.format(*shares)})"
+            f"{len(self.tgt_vocab)} target tokens; max_steps {self.max_steps}{unknown})"
         )
 
     @property
@@ -370,9 +373,8 @@ class ParallelCorpus:
         for start in _shuffled(starts, seed) if shuffle else starts:
             chosen = rows[start : start + batch_size]
             src = pairs.source.padded(chosen, self.src_vocab, multiple)
-            yield _batch(
-                src, pairs.target.padded(chosen, self.tgt_vocab, multiple), self.tgt_vocab
-            )
+            tgt = pairs.target.padded(chosen, self.tgt_vocab, multiple)
+            yield _batch(src, tgt, self.tgt_vocab)
 
 
 def _share(chosen):
