@@ -96,7 +96,8 @@ test: lint check test-code test-notebooks test-book ## run all tests
 # --- For authors ----------------------------------------------------------------------------------
 
 .PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
-.PHONY: mutants parity models grading decoders bottleneck bench bench-scaling assignments colab colab-check
+.PHONY: mutants parity models grading decoders bottleneck bench bench-scaling bench-corpora
+.PHONY: assignments colab colab-check
 install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -157,6 +158,10 @@ bench: $(READ) ## train in every framework beside d2l's PyTorch and write docs/s
 
 bench-scaling: $(READ) ## the same by length, batch and width, and translation; docs/scaling.md
 	$(PY) -m benchmarks.scaling
+
+bench-corpora: $(STAMPS)/project ## load CORPUS's pairs, repeated up to a million; docs/large_corpora.md
+	@[ -n '$(CORPUS)' ] || { echo "name a file of pairs: make $@ CORPUS=fra.txt" >&2; exit 1; }
+	$(PY) -m benchmarks.corpora --corpus '$(CORPUS)'
 
 figures: $(STAMPS)/project ## draw the conceptual figures again (notebooks/img/*.py)
 	@for script in notebooks/img/*.py; do echo "$$script"; $(PY) "$$script"; done

@@ -74,18 +74,17 @@ def _demand_no_loop(function, what, *inputs):
     """Complain if a function runs more lines of its own than a calculation without loops has.
 
     Args:
-        function: the student's. A function that hides its code, being compiled, passes.
+        function: the student's. A function that hides its code, being compiled, passes. What it
+            calls counts as well, if it stands in the same notebook.
         what: the inputs in words; hundreds of them, so that a loop shows.
         inputs: what it is called with.
     """
-    inner = [function.__code__] if hasattr(function, "__code__") else []
-    for code in inner:  # which grows: comprehensions and the like are code of their own
-        inner += [constant for constant in code.co_consts if hasattr(constant, "co_consts")]
+    names = getattr(function, "__globals__", None)
     lines = 0
 
     def trace(frame, event, _):
         nonlocal lines
-        if frame.f_code not in inner:
+        if frame.f_globals is not names:
             return None
         lines += event == "line"
         return trace
@@ -182,19 +181,19 @@ def _first(wrong):
     return tuple(int(i) for i in np.argwhere(wrong)[0])
 
 
-def _blame(found, mistakes, otherwise):
+def _blame(found, mistakes, otherwise=""):
     """Raise a complaint that names the mistake.
 
     Args:
         found: the wrong result.
         mistakes: {complaint: the result that this mistake would give}; complaints about results
             that nothing else explains come last.
-        otherwise: the complaint if it is none of these.
+        otherwise: the complaint if it is none of these; "" for none.
     """
     for problem, result in mistakes.items():
         if _close(found, result):
             raise Complaint(problem)
-    raise Complaint(otherwise)
+    _demand(not otherwise, otherwise)
 
 
 class _Inputs:
@@ -264,7 +263,8 @@ def _judge_weights(weights, scores, mask, name="the weights"):
                 "scores instead of adding or multiplying"
             )
         raise Complaint(
-            f"{row} has NaN though its valid scores are finite: does the exponential overflow?"
+            f"{row} has NaN though its valid scores are finite: does the exponential overflow, or "
+            "come to 0 in the whole row?"
         )
     _demand(
         weights.any() or not mask.all(),
@@ -272,8 +272,9 @@ def _judge_weights(weights, scores, mask, name="the weights"):
     )
     plain = np.where(np.isfinite(scores), scores, 0.0)
     if not mask.all():
-        swapped = _masked(plain, ~mask)
-        if _close(weights, swapped):
+        some = ~mask.all(axis=-1)  # rows in which something is hidden
+        swapped = _close(weights[some], _masked(plain, ~mask)[some])
+        if swapped and not _close(weights, _softmax(plain)):
             raise Complaint(f"{name} are those of the keys that the mask hides: True means valid")
     if scores.shape[1] > 1:
         columns = np.moveaxis(_masked(np.moveaxis(plain, 1, 2), np.moveaxis(mask, 1, 2)), 1, 2)
@@ -282,6 +283,15 @@ def _judge_weights(weights, scores, mask, name="the weights"):
         across += [_softmax(np.where(mask, plain, low), axis=1) for low in (-1e4, -1e9)]
         if any(_close(weights, wrong) for wrong in across):
             raise Complaint(f"{name} sum to 1 over the queries; the keys are the last axis")
+    if not _close(weights, expected):
+        _blame(weights, _other_weights(plain, mask, name))
+        if abs(plain[mask]).max(initial=0) > 100:
+            cut_off = (np.clip(plain, -limit, limit) for limit in (*range(10, 101, 5), 88, 1000))
+            _demand(
+                not any(_close(weights, _masked(cut, mask)) for cut in cut_off),
+                f"{name} come from scores that are cut off: beyond some number all weigh the "
+                "same. Subtract the largest score of each row instead",
+            )
     behind = (weights != 0) & ~mask
     if behind.any():
         b, q, k = _first(behind)
@@ -301,9 +311,20 @@ def _judge_weights(weights, scores, mask, name="the weights"):
     off = (abs(weights.sum(axis=-1) - 1) > TOLERANCE) & ~empty
     if off.any():
         b, q = _first(off)
-        problem = f"row {q} of sentence {b} of {name} sums to {weights[b, q].sum():.3g}, not to 1"
-        if scores[mask].min() < -90:
-            problem += ": a valid score may be lower than the number that you put behind the mask"
+        problem = f"row {q} of sentence {b} of {name} sums to {weights[b, q].sum():.4g}, not to 1"
+        row, valid, gone = plain[b, q], mask[b, q], weights[b, q].sum() < TOLERANCE
+        if gone and plain[mask].max() > row[valid].max() + 80:
+            problem += ": subtract the largest score of this row, not that of all rows"
+        elif scores[mask].min() < -90:
+            problem += (
+                ": a valid score may be lower than the number that you put behind the mask, and "
+                "than the scores there"
+            )
+        elif gone and not valid.all() and row[~valid].max() > row[valid].max() + 80:
+            problem += (
+                ": beside larger scores behind the mask the valid ones come to 0; leave those "
+                "out before anything is subtracted or summed up"
+            )
         elif _close(weights, np.where(mask, _softmax(plain), 0.0)):
             problem += ": keys that are not valid take part in the sum"
         raise Complaint(problem)
@@ -312,6 +333,39 @@ def _judge_weights(weights, scores, mask, name="the weights"):
         f"key {k} in row {q} of sentence {b} of {name} weighs {weights[b, q, k]:.4g}; "
         f"expected {expected[b, q, k]:.4g}"
     )
+
+
+def _other_weights(scores, mask, name):
+    """The weights that well-known mistakes give: {complaint: weights}.
+
+    Args:
+        scores: (batch, queries, keys), finite.
+        mask: booleans of that shape.
+        name: what the weights are, as complaints call them.
+    """
+    expected = _masked(scores, mask)
+    last = mask.shape[-1] - 1 - mask[..., ::-1].argmax(axis=-1)
+    shorter = mask & (np.arange(mask.shape[-1]) != last[..., None])
+    best = np.where(mask, scores, -np.inf).argmax(axis=-1)[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithms = np.where(mask, np.log(expected), 0.0)
+    count = np.maximum(mask.sum(axis=-1, keepdims=True), 1)
+    mistakes = {
+        "come from the mask of the first query in all rows of a sentence": _masked(
+            scores, np.broadcast_to(mask[:, :1], mask.shape)
+        ),
+        "come from the mask of the first sentence in all sentences": _masked(
+            scores, np.broadcast_to(mask[:1], mask.shape)
+        ),
+        "leave out the last valid key of each row": _masked(scores, shorter),
+        "are a softmax of weights: one is too much": _masked(expected, mask),
+        "are logarithms, 0 behind the mask; the exponential is missing": logarithms,
+        "are 1 at the largest score of a row, else 0; a softmax gives each valid key a share": (
+            (np.arange(mask.shape[-1]) == best) & mask
+        ),
+        "are the same for all valid keys, whatever their scores": mask / count,
+    }
+    return {f"{name} {problem}": weights for problem, weights in mistakes.items()}
 
 
 def _random_mask(rng, shape, empty=False):
@@ -336,6 +390,7 @@ def softmax_where(function, d2l):
     lengths = np.arange(5) < np.array([3, 5])[:, None, None]
     front = np.broadcast_to(np.arange(5) < 3, shape)
     huge = np.where(rng.random(shape) < 0.5, 1e4, -1e4).astype("float32")
+    levels = 1e4 * np.array([[1, 0, -1], [-1, 1, 0]])[..., None]
     low = np.where(front, -1e30, 0).astype("float32")
     dirty = draw(*shape)
     dirty[0, :, 3], dirty[0, :, 4] = np.nan, np.inf
@@ -350,6 +405,12 @@ def softmax_where(function, d2l):
         ("scores of 10,000", huge, np.ones(shape, bool)),
         ("scores of -1e30", low, front),
         ("NaN behind the mask", dirty, front),
+        ("NaN in rows with nothing valid", dirty, np.zeros(shape, bool)),
+        (
+            "rows around 10,000, 0 and -10,000",
+            (np.random.default_rng(22).normal(0, 2, shape) + levels).astype("float32"),
+            np.ones(shape, bool),
+        ),
     ]
     for what, scores, mask in cases:
         inputs = _Inputs(d2l, scores=scores, mask=np.array(mask))
@@ -376,7 +437,7 @@ def scaled_attention(function, d2l):
             np.array(mask),
         )
 
-    sizes, shape = (2, 3, 5, 6, 4), (2, 3, 5)
+    sizes, shape = (2, 3, 5, 6, 7), (2, 3, 5)
     lengths = np.arange(5) < np.array([3, 5])[:, None, None]
     front = np.broadcast_to(np.arange(5) < 3, shape)
     far = case(*sizes, front)
@@ -411,12 +472,34 @@ def scaled_attention(function, d2l):
         size = queries.shape[-1]
         scores = products / np.sqrt(size)
         if not _close(weights, _masked(scores, full)):
+            root, divided = np.sqrt(size), f"not by the square root of d = {size}"
+            turned = keys.reshape(len(keys), size, -1)
+            wide = queries.astype("float64")[:, :, None], keys.astype("float64")[:, None]
+            lengths = [np.linalg.norm(array, axis=-1) for array in wide]
             wrong = {
                 "are not divided by the square root of d": products,
                 "are divided by d and not by its square root": products / size,
-                "are multiplied by the square root of d": products * np.sqrt(size),
+                "are divided by the half of d and not by its square root": products / size * 2,
+                "are multiplied by the square root of d": products * root,
                 "are divided by the root of the number of keys, not of d": (
                     products / np.sqrt(keys.shape[1])
+                ),
+                "are divided by the root of the number of queries, not of d": (
+                    products / np.sqrt(queries.shape[1])
+                ),
+                "are divided by the root of the size of the values, not of d": (
+                    products / np.sqrt(values.shape[-1])
+                ),
+                f"are divided by 2, {divided}": products / 2,
+                f"are divided by 8, {divided}": products / 8,
+                "come from keys that are reshaped; swap their axes instead": (
+                    queries.astype("float64") @ turned / root
+                ),
+                "are the cosines of queries and keys; expected q · k / sqrt(d)": (
+                    products / (lengths[0] * lengths[1])
+                ),
+                "come from distances; expected q · k / sqrt(d)": (
+                    -((wide[0] - wide[1]) ** 2).sum(axis=-1) / 2
                 ),
             }
             for problem, other in wrong.items():
@@ -443,13 +526,25 @@ def scaled_attention(function, d2l):
                     f"{name} is the sum of the valid values, not their average by the weights": (
                         full.astype("float64") @ values
                     ),
-                    f"{name} is the average of all values, not by the weights": np.broadcast_to(
+                    f"{name} is a mere average of all values, not by the weights": np.broadcast_to(
                         values.mean(axis=1, keepdims=True), shape
+                    ),
+                    f"{name} is a mere average of the valid values, not by the weights": (
+                        full
+                        @ values.astype("float64")
+                        / np.maximum(full.sum(axis=-1, keepdims=True), 1)
                     ),
                     f"{name} is an average by weights without a mask": _softmax(scores) @ values,
                 },
-                f"{name} is not the average of the values by the weights: at "
-                f"{_first(~np.isclose(output, expected, 1e-3, 1e-3))} it differs",
+            )
+            b, q, _ = place = _first(~np.isclose(output, expected, 1e-3, 1e-3))
+            _demand(
+                full[b, q].any(),
+                f"{name}: query {q} of sentence {b} may see nothing, and its output should be 0",
+            )
+            raise Complaint(
+                f"{name} is not the average of the values by the weights: at {place} it is "
+                f"{output[place]:.4g}; expected {expected[place]:.4g}"
             )
 
 
@@ -462,6 +557,7 @@ def additive_scores(function, d2l):
         ("sizes that are all alike", 3, 3, 3, 3, 3, 3),
         ("a single key", 1, 1, 1, 2, 4, 3),
         ("many pairs", 2, 30, 40, 8, 6, 16),
+        ("large numbers", 2, 3, 4, 5, 6, 7),
     ]
     for what, batch, num_queries, num_keys, query_size, key_size, hiddens in cases:
         queries, keys, W_q, W_k, w_v = (
@@ -474,6 +570,8 @@ def additive_scores(function, d2l):
                 (hiddens,),
             ]
         )
+        if what == "large numbers":  # whole ones, so that their sums are exact
+            queries, keys, W_q, W_k = (np.round(9 * array) for array in (queries, keys, W_q, W_k))
         inputs = _Inputs(d2l, queries=queries, keys=keys, W_q=W_q, W_k=W_k, w_v=w_v)
         result = _call(function, f"for {what}", *inputs)
         inputs.demand_unchanged()
@@ -512,7 +610,26 @@ def additive_scores(function, d2l):
             "the hidden units are averaged, w_v should sum them": np.tanh(q + k) @ w_v / hiddens,
             "a sigmoid stands in the place of tanh": (1 / (1 + np.exp(-q - k))) @ w_v,
             "these are the weights: a softmax is too much": _softmax(expected),
+            "a ReLU stands in the place of tanh": np.maximum(q + k, 0) @ w_v,
+            "query and key are subtracted where they should be added": np.tanh(q - k) @ w_v,
+            "key and query are subtracted where they should be added": np.tanh(k - q) @ w_v,
+            "these are dot products; expected w_v times the tanh of a sum": (q * k).sum(axis=-1),
+            "nothing is to be divided by the root of a size here": expected / np.sqrt(hiddens),
+            "the keys of the first sentence serve for all sentences": np.tanh(q + k[:1]) @ w_v,
+            "the queries of the first sentence serve for all sentences": (
+                np.tanh(q[:1] + k) @ w_v
+            ),
+            "the pairs of queries and keys are in another order than the axes": (
+                expected.swapaxes(1, 2).reshape(shape)
+            ),
         }
+        stacked = np.concatenate((W_q, W_k)).astype("float64")
+        if query_size != key_size:  # else that is W_q for the keys
+            for_keys = (keys @ stacked[:key_size])[:, None]
+            for_queries = (queries @ stacked[key_size:])[:, :, None]
+            mistakes["side by side, query and key stand in another order than W_q and W_k"] = (
+                np.tanh(for_queries + for_keys) @ w_v
+            )
         if num_queries == num_keys:
             mistakes["queries come before keys, the two axes are swapped"] = expected.swapaxes(
                 1, 2
@@ -528,6 +645,11 @@ def additive_scores(function, d2l):
             turned_k = (keys.astype("float64") @ W_k.T)[:, None]
             mistakes["W_q and W_k are transposed"] = np.tanh(turned_q + turned_k) @ w_v
         b, i, j = _first(~np.isclose(scores, expected, TOLERANCE, TOLERANCE))
+        _demand(
+            np.isfinite(scores[b, i, j]) or what != "large numbers",
+            f"{name}: query {i} and key {j} of sentence {b} have {scores[b, i, j]}; does an "
+            "exponential overflow? There is a tanh that does not",
+        )
         _blame(
             scores,
             {f"{name}: {problem}": wrong for problem, wrong in mistakes.items()},
@@ -601,6 +723,15 @@ def sentence_loss(function, d2l):
             )
         picked = np.take_along_axis(wide, labels[..., None], -1)[..., 0]
         flat = np.where(real, tokens, 0.0)
+
+        def means(tokens, real=real, lengths=lengths):
+            return np.where(real, tokens, 0.0).sum(axis=1) / np.maximum(lengths, 1)
+
+        def entropies(logits, labels=labels, axis=-1):
+            shifted = logits - logits.max(axis=axis, keepdims=True)
+            log_probs = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+            return -np.take_along_axis(log_probs, labels[..., None], -1)[..., 0]
+
         mistakes = {
             "the padding is not masked, the mean is over all steps": tokens.mean(axis=1),
             "they are divided by the number of all steps, not of real tokens": (flat.mean(axis=1)),
@@ -625,14 +756,48 @@ def sentence_loss(function, d2l):
                 / np.maximum(lengths, 1)
             ),
             "they are in bits; expected nats": expected / np.log(2),
+            "they are divided by the length and 1": totals / (lengths + 1),
+            "they are divided by the mean length, not each by its own": totals / lengths.mean(),
+            "they are divided by the number of losses that are not 0, and not by that of tokens": (
+                totals / np.maximum((flat != 0).sum(axis=1), 1)
+            ),
+            "they are those of the most probable words, not of the labels": means(
+                -log_probs.max(axis=-1)
+            ),
+            "the softmax is taken over the steps; the vocabulary is the last axis": means(
+                entropies(wide, axis=1)
+            ),
+            "the softmax is taken twice: what goes into the loss are probabilities": means(
+                entropies(np.exp(log_probs))
+            ),
+            "each step is compared with the label of the next": means(
+                entropies(wide, np.roll(labels, -1, axis=1))
+            ),
+            "the real tokens stand in front, but the last ones count": (
+                np.where(real[:, ::-1], tokens, 0.0).sum(axis=1) / np.maximum(lengths, 1)
+            ),
+            "labels of 0 are taken for padding; the lengths say what is padding": (
+                np.where(labels != 0, tokens, 0.0).sum(axis=1)
+                / np.maximum((labels != 0).sum(axis=1), 1)
+            ),
+            "logits behind the end are cleared; it is their losses that should not count": (
+                np.where(real, tokens, np.log(logits.shape[-1])).sum(axis=1)
+                / np.maximum(lengths, 1)
+            ),
+            "the steps of several sentences are mixed up": means(
+                tokens.reshape(steps, -1).T if len(lengths) > 1 else tokens
+            ),
         }
+        with np.errstate(over="ignore"):
+            mistakes["they are perplexities; leave out exp"] = np.exp(expected)
         row = _first(~np.isclose(losses, expected, TOLERANCE, TOLERANCE))[0]
-        _blame(
-            losses,
-            {f"{name}: {problem}": wrong for problem, wrong in mistakes.items()},
+        problem = (
             f"{name}: sentence {row}, {lengths[row]} of {steps} steps, has {losses[row]:.4g}; "
-            f"expected {expected[row]:.4g}",
+            f"expected {expected[row]:.4g}"
         )
+        if "10,000" in what and losses.max() < 1000:
+            problem += ". Is something cut off? Take a log-softmax, which needs no limit"
+        _blame(losses, {f"{name}: {why}": wrong for why, wrong in mistakes.items()}, problem)
 
 
 @_check
@@ -647,6 +812,7 @@ def attention_step(function, d2l):
         ("a long sentence", 3, 80, 8, 16, 8, [80, 1, 40]),
         ("scores of hundreds", 2, 5, 4, 6, 3, [3, 5]),
         ("scores far below 0", 2, 5, 4, 6, 3, [3, 4]),
+        ("padding with scores of 50,000", 2, 5, 4, 6, 3, [3, 4]),
     ]
     for what, batch, steps, num_hiddens, size, embed_size, lengths in cases:
         if lengths is None:
@@ -666,6 +832,10 @@ def attention_step(function, d2l):
                 towards / (towards**2).sum(axis=-1, keepdims=True)
             )
             memory = memory.astype("float32")
+        if what == "padding with scores of 50,000":
+            towards = (hidden @ W_score)[:, None]
+            loud = 50_000 * towards / (towards**2).sum(axis=-1, keepdims=True)
+            memory = np.where(mask[..., None], memory, loud).astype("float32")
         W_x = rng.normal(size=(size + embed_size, num_hiddens)).astype("float32") / 2
         W_h = rng.normal(size=(num_hiddens, num_hiddens)).astype("float32") / 2
         asked = []
@@ -752,17 +922,28 @@ def _judge_step(what, new_hidden, weights, inputs, matrices, asked):
         later = attend(no_context)[1]
         idle = advance(np.zeros_like(memory[:, 0]), hidden)
         newer = [later, attend(idle)[1]]
-        known = any(_close(query, hidden[:, None]) for query in asked)
-        last_is_new = len(asked) > 1 and not _close(asked[-1], hidden[:, None])
-        if not known and len(asked[0]) == len(hidden):
+        queries = np.concatenate(asked)[:, 0]  # of the batch or of some of its sentences
+        known = [any(_close(query, row) for row in hidden) for query in queries]
+        if not any(known):
             raise Complaint(
                 f"score is asked with another query than the state of the step before ({what})"
             )
-        if last_is_new or any(_close(weights, wrong) for wrong in newer):
+        by_new = not known[-1] or any(_close(weights, wrong) for wrong in newer)
+        if by_new and not all(known):
             raise Complaint(
                 f"the weights ({what}) belong to the new state; the state of the step before asks"
             )
-        _judge_weights(weights[:, None], scores[:, None], mask[:, None], f"the weights ({what})")
+        name, wide = f"the weights ({what})", np.where(mask, scores, -1e9)
+        root, mistakes = np.sqrt(hidden.shape[-1]), {}
+        if not _close(weights, right):
+            mistakes = {
+                "are a softmax over the sentences; the steps are the last axis": _softmax(wide, 0),
+                "come from scores divided by a root; take them as score gives them": _masked(
+                    scores / root, mask
+                ),
+            }
+        _blame(weights, {f"{name} {problem}": wrong for problem, wrong in mistakes.items()})
+        _judge_weights(weights[:, None], scores[:, None], mask[:, None], name)
     expected = advance(average(right), hidden)
     if _close(new_hidden, expected):
         return
@@ -818,7 +999,16 @@ def _sentences(result, batch_size):
             f"the result should be a list with a list of token ids for each sentence, not "
             f"{result!r:.60}"
         ) from None
-    _demand(len(found) == batch_size, f"there are {len(found)} sentences; expected {batch_size}")
+    _demand(
+        len(found) == batch_size,
+        f"there are {len(found)} sentences; expected {batch_size}: the result is a list with a "
+        "list of token ids for each sentence, and nothing else",
+    )
+    one = isinstance(result, list) and all(sentence is result[0] for sentence in result)
+    _demand(
+        not one or batch_size == 1 or not found[0],
+        "all sentences are one and the same list: [[]] * batch_size makes no copies",
+    )
     return [_tokens(sentence) for sentence in found]
 
 
@@ -844,9 +1034,10 @@ class _Script:
         max_steps: how many steps the search is allowed.
         seed: of all other numbers.
         d2l: the framework's library.
+        again: whether sentences that have ended say eos again.
     """
 
-    def __init__(self, sentences, bos, eos, num_words, max_steps, seed, d2l):
+    def __init__(self, sentences, bos, eos, num_words, max_steps, seed, d2l, again=False):
         self.sentences, self.bos, self.eos = sentences, bos, eos
         self.num_words, self.max_steps, self.d2l = num_words, max_steps, d2l
         self.rng = np.random.default_rng(seed)
@@ -858,6 +1049,8 @@ class _Script:
             [*sentence, eos, *self.rng.choice(self.words, 3 * longest + 10)]
             for sentence in sentences
         ]
+        for sentence, said in zip(sentences, self.said if again else []):
+            said[len(sentence) + 1 :: 2] = [eos] * len(said[len(sentence) + 1 :: 2])
         self.calls = 0
 
     def start(self):
@@ -934,10 +1127,18 @@ def greedy_search(function, d2l):
         ("a limit that a sentence just keeps", [4, 5, 3], 2, 3, 9, 5),
         ("a limit of 1", [3, 0], 2, 3, 8, 1),
         ("a long sentence", [3, 150], 2, 3, 50, 200),
+        ("sentences that say eos again", [1, 7, 4], 2, 3, 9, 20),
     ]
     for seed, (what, lengths, bos, eos, num_words, max_steps) in enumerate(cases):
         script = _Script(
-            sentences(lengths, bos, eos, num_words), bos, eos, num_words, max_steps, seed, d2l
+            sentences(lengths, bos, eos, num_words),
+            bos,
+            eos,
+            num_words,
+            max_steps,
+            seed,
+            d2l,
+            again="again" in what,
         )
         result = _call(
             function,
@@ -967,13 +1168,14 @@ def _sentence_problem(found, expected, bos, eos, script):
     if eos in found:
         return f"it goes on behind eos: {len(found)} tokens instead of {len(expected)}"
     if found == expected[: len(found)]:
-        stopped = min(len(sentence) for sentence in script.sentences)
-        if len(found) == stopped < len(expected):
+        if len(found) in map(len, script.sentences):
             return (
                 f"it stops after {len(found)} of {len(expected)} tokens, where another sentence "
                 "has ended"
             )
         return f"it stops after {len(found)} tokens; expected {len(expected)}"
+    if expected == found[: len(expected)] and set(found[len(expected) :]) == {0}:
+        return f"behind its {len(expected)} tokens stand zeros; lists may differ in length"
     if expected == found[: len(expected)]:
         return f"it has {len(found)} tokens, but it ended after {len(expected)}"
     if [token for token in found if token in expected] == found:
@@ -1022,7 +1224,11 @@ class _Language:
         )
         token = int(token)
         if len(state) == 1:
-            _demand(token == self.bos, f"the first token fed is {token}; expected bos")
+            _demand(
+                token == self.bos,
+                f"the first state comes with token {token}; expected bos. A beginning goes on "
+                "from the state that step gave back for it",
+            )
         _demand(0 <= token < self.num_words, f"step is called with {token}, which is no token id")
         state = (*state, token)
         return self.log_probs(state[1:]).copy(), state
@@ -1032,7 +1238,9 @@ SEARCH_MISTAKES = {
     "greedy": "that is what greedy search finds; a beam keeps several beginnings",
     "worst": "the worst beginnings are kept; sort the other way",
     "sum": "the sums of the log-probabilities are compared; divide them by the number of tokens",
-    "sum, then mean": "beginnings are compared by their sums; compare their means at each step",
+    "sum, then mean": "beginnings are compared by their sums; compare their means at each step, "
+    "each sum by its own number of tokens",
+    "mean, then sum": "the winner is chosen by sums; the best mean wins",
     "returns sum": "the score is the sum of the log-probabilities, not their mean",
     "returns probability": "the score is a probability; expected the mean log-probability",
     "no eos": "eos does not count as a token when the mean is taken, but it should",
@@ -1040,6 +1248,13 @@ SEARCH_MISTAKES = {
     "goes on": "beginnings that have ended are extended; they should stay as they are",
     "drops": "beginnings that have ended leave the beam; they should keep their place in it",
     "first": "the search is over when all that are kept have ended, not when the first has",
+    "best": "the search is over when all that are kept have ended, not when the best has",
+    "ended": "the best of those kept wins, ended or not; here a sentence that has ended wins",
+    "lost": "beginnings that have ended are forgotten at the next step; they stay in the beam",
+    "padded": "eos counts again and again at the end of what has ended; it counts once",
+    "no empty": "a sentence may be empty: eos is a token like any other at the first step",
+    "root": "the sums are divided by a root of the number of tokens; take the mean",
+    "wide": "one beginning more than beam_size is kept",
     "late": "the search goes on for a step beyond max_steps",
     "early": "the search ends a step before max_steps",
 }
@@ -1053,6 +1268,8 @@ def _search(language, beam_size, max_steps, mistake=""):
         tokens, total = beginning
         if mistake.startswith("sum"):
             return total
+        if mistake == "root":
+            return total / len(tokens) ** 0.5
         if mistake == "no eos":
             return total / max(len(tokens) - (tokens[-1] == eos), 1)
         return total / (len(tokens) + (mistake == "bos"))
@@ -1062,12 +1279,15 @@ def _search(language, beam_size, max_steps, mistake=""):
         extended = []
         for tokens, total in beginnings:
             if tokens and tokens[-1] == eos and mistake != "goes on":
-                extended.append((tokens, total))
+                again = (eos,) * (mistake == "padded")
+                extended += [((*tokens, *again), total)] * (mistake != "lost")
                 continue
             log_probs = language.log_probs((language.bos, *tokens))
             extended += [((*tokens, t), total + p) for t, p in enumerate(log_probs.tolist())]
+        if mistake == "no empty":
+            extended = [b for b in extended if b[0] != (eos,)]
         extended.sort(key=score, reverse=mistake != "worst")
-        beginnings = extended[: 1 if mistake == "greedy" else beam_size]
+        beginnings = extended[: 1 if mistake == "greedy" else beam_size + (mistake == "wide")]
         over = [tokens[-1] == eos for tokens, _ in beginnings]
         if mistake == "first" and any(over):
             beginnings = [b for b in beginnings if b[0][-1] == eos]
@@ -1075,11 +1295,15 @@ def _search(language, beam_size, max_steps, mistake=""):
         if mistake == "drops":
             ended += [b for b in beginnings if b[0][-1] == eos]
             beginnings = [b for b in beginnings if b[0][-1] != eos]
-        if all(over):
+        if all(over) or (mistake == "best" and over[0]):
             break
     found = [b for b in [*beginnings, *ended] if b[0]]
     if not found:  # after no step at all
         return [], 0.0
+    if mistake == "ended":
+        found = [b for b in found if b[0][-1] == eos] or found
+    if mistake == "mean, then sum":
+        found = [max(found, key=lambda beginning: beginning[1])]
     best = (min if mistake == "worst" else max)(found, key=score)
     tokens = [token for token in best[0] if token != eos]
     mean = best[1] / len(best[0])
@@ -1114,6 +1338,10 @@ def beam_decode(function, d2l):
             function, f"for {what}", language.step, ("state",), bos, eos, beam_size, max_steps
         )
         tokens, score = _pair(result, "token ids", "score")
+        _demand(
+            np.ndim(tokens) > 0 or not np.ndim(score),
+            "the pair is the wrong way round: the token ids come first, then the score",
+        )
         tokens = _tokens(tokens)
         score = float(_numbers(score, d2l, "the score", (), "a number,"))
 
@@ -1127,6 +1355,10 @@ def beam_decode(function, d2l):
                 problem = f"the tokens ({what}) begin with bos, which should not be there"
             elif tokens == [*expected, eos]:
                 problem = f"the tokens ({what}) end with eos; leave it out"
+            elif tokens == expected:
+                problem = (
+                    f"{what}: {tokens} is right, but its score is {best:.4g}, not {score:.4g}"
+                )
             else:
                 problem = (
                     f"{what}: found {tokens} with {score:.4g}; expected {expected} with {best:.4g}"
@@ -1174,6 +1406,7 @@ def alignment_error(function, d2l):
     ]
     weights, sure, possible = case(7, 6, 0.6, 4)
     cases.append(("sure links that stand among the possible ones", weights, sure, sure + possible))
+    problems, explained = [], {}
     for what, weights, sure, possible in cases:
         given = weights.copy(), list(sure), list(possible)
         result = _call(function, f"for {what}", *given)
@@ -1181,48 +1414,87 @@ def alignment_error(function, d2l):
         _demand(same, "the function changes its inputs; work on copies")
         name = f"the rate ({what})"
         rate = float(_numbers(result, d2l, name, (), "a single number,"))
+        rates = _rates(weights, set(sure), set(possible))
+        expected = rates.pop("")
+        if not abs(rate - expected) < TOLERANCE:
+            problems.append((name, f" is {rate:.4g}; expected {expected:.4g}"))
+        # A mistake explains the answers if it explains all of them, the right ones, too
+        for problem, wrong in rates.items():
+            fits = abs(rate - wrong) < TOLERANCE
+            explained[problem] = explained.get(problem, True) and fits
+    if problems:
+        name, otherwise = problems[0]
+        for problem, explains in explained.items():
+            _demand(not explains, f"{name}: {problem}")
+        raise Complaint(name + otherwise)
 
-        def error(found, sure=sure, possible=possible):
-            found, sure = set(found), set(sure)
-            allowed = sure | set(possible)
-            agreed = len(found & sure) + len(found & allowed)
-            return 1 - agreed / max(len(found) + len(sure), 1)
 
-        best = [(int(s), t) for t, s in enumerate(weights.argmax(axis=1))]
-        expected = error(best)
-        if abs(rate - expected) < TOLERANCE:
-            continue
-        found, wanted = set(best), set(sure)
-        other = set(possible)
-        rates = {
-            "the possible links are left out": error(best, sure, []),
-            "sure links are possible ones, too, and should count twice": 1
-            - (len(found & wanted) + len(found & (other - wanted))) / (len(found) + len(wanted)),
-            "the possible links are counted as if they were sure": error(best, sure + possible),
-            "the possible links should not be counted below the line": 1
-            - (len(found & wanted) + len(found & (wanted | other)))
-            / (len(found) + len(wanted | other)),
-            "1 minus is missing; this is a rate of success": 1 - expected,
-            "a link is (source, target), here it is the other way round": error(
-                [(t, s) for s, t in best]
-            ),
-            "each source token is linked, but it is the target tokens that look": error(
-                enumerate(weights.argmax(axis=0).tolist())
-            ),
-            "the links found are those with the smallest weight": error(
-                [(int(s), t) for t, s in enumerate(weights.argmin(axis=1))]
-            ),
-            "the sure links are missing below the line": 1
-            - (len(found & wanted) + len(found & (wanted | other))) / max(len(found), 1),
-            "the links found are missing below the line": 1
-            - (len(found & wanted) + len(found & (wanted | other))) / max(len(wanted), 1),
-            "only the sure links count above the line, each should count twice": 1
-            - len(found & wanted) / (len(found) + len(wanted)),
-        }
-        turned = {(t, int(s)) for t, s in enumerate(weights.argmax(axis=0))}
-        rates["the largest weight is taken over the wrong axis"] = error(turned)
-        _blame(
-            rate,
-            {f"{name}: {problem}": wrong for problem, wrong in rates.items()},
-            f"{name} is {rate:.4g}; expected {expected:.4g}",
-        )
+def _rates(weights, sure, possible):
+    """The alignment error rate, and those that well-known mistakes give: {complaint: rate}.
+
+    Args:
+        weights: (targets, sources).
+        sure, possible: sets of links, (source, target).
+    """
+
+    def divide(above, below):
+        return above / below if below else 0.0
+
+    def error(found, sure=sure, possible=possible):
+        found = set(found)
+        agreed = len(found & sure) + len(found & (sure | possible))
+        return 1 - divide(agreed, len(found) + len(sure))
+
+    def largest(array):
+        return [(int(s), t) for t, s in enumerate(array.argmax(axis=1))]
+
+    best = largest(weights)
+    found, allowed = set(best), sure | possible
+    agreed = len(found & sure) + len(found & allowed)
+    both = len(found) + len(sure)
+    num_sources = weights.shape[1]
+    two = np.argsort(-weights, axis=1)[:, :2].tolist()
+    precision = divide(len(found & allowed), len(found))
+    recall = divide(len(found & sure), len(sure)) if sure else 1.0
+    return {
+        "": error(best),
+        "the possible links are left out": error(best, possible=set()),
+        "sure links are possible ones, too, and should count twice": 1
+        - (len(found & sure) + len(found & (possible - sure))) / both,
+        "sure links that also stand among the possible ones count three times; twice is right": 1
+        - (2 * len(found & sure) + len(found & possible)) / both,
+        "the possible links are counted as if they were sure": error(best, allowed),
+        "the possible links should not be counted below the line": 1
+        - agreed / (len(found) + len(allowed)),
+        "1 minus is missing; this is a rate of success": 1 - error(best),
+        "this is in percent; expected a number between 0 and 1": 100 * error(best),
+        "a number is rounded; leave it as it is": round(error(best), 2),
+        "a link is (source, target), here it is the other way round": error(
+            [(t, s) for s, t in best]
+        ),
+        "tokens are counted from 1; links count from 0": error([(s + 1, t + 1) for s, t in best]),
+        "each source token is linked, but it is the target tokens that look": error(
+            enumerate(weights.argmax(axis=0).tolist())
+        ),
+        "the largest weight is taken over the wrong axis": error(largest(weights.T)),
+        "the links found are those with the smallest weight": error(largest(-weights)),
+        "two links are found for each target token, it should be one": error(
+            (s, t) for t, row in enumerate(two) for s in row
+        ),
+        "of target tokens that look at the same source token only one has a link": error(
+            {s: (s, t) for s, t in best}.values()
+        ),
+        "the sure links are missing below the line": 1 - divide(agreed, len(found)),
+        "the links found are missing below the line": 1 - divide(agreed, max(len(sure), 1)),
+        "below the line links that are both found and sure count once; they should count twice": 1
+        - agreed / len(found | sure),
+        "below the line stands the number of source tokens, not that of links found": 1
+        - agreed / (num_sources + len(sure)),
+        "only the sure links count above the line, each should count twice": 1
+        - len(found & sure) / both,
+        "links found count once above the line; sure ones should count twice": 1
+        - len(found & allowed) / both,
+        "without a sure link the rate is not 0": error(best) if sure else 0.0,
+        "this is 1 minus an F-measure; expected 1 - (|A and S| + |A and P|) / (|A| + |S|)": 1
+        - divide(2 * precision * recall, precision + recall),
+    }

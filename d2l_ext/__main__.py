@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from d2l_ext import corpora, files, metrics, plots, textfiles, views, vocab, weights
+from d2l_ext import checkpoints, corpora, files, metrics, plots, textfiles, views, vocab, weights
 
 # Frameworks in the order in which `translate` looks for one, and their modules in d2l_ext.
 LIBRARIES = {"pytorch": "torch", "jax": "jax", "tensorflow": "tensorflow", "mxnet": "mxnet"}
@@ -49,7 +49,7 @@ examples:
   python -m d2l_ext train --framework pytorch --corpus cmn.txt --reverse \\
       --max-steps 30 --epochs 8 --out from-chinese.safetensors
   python -m d2l_ext train --framework pytorch --corpus train.en train.fr \\
-      --bad-lines skip --out m.safetensors
+      --bad-lines skip --checkpoint so-far --out m.safetensors
 """
 TRANSLATE = """\
 Translate sentences and print one translation a line, nothing else.
@@ -177,15 +177,34 @@ def _parser():
         ("--max-steps", _count, 16, "longest sentence, in tokens with <eos>"),
         ("--epochs", _count, 2, "passes over the training pairs"),
         ("--batch-size", _count, 64, "pairs in a step"),
-        ("--lr", _rate, 0.005, "learning rate of the first step; it falls to 0"),
-        ("--embed-size", _count, 64, "length of an embedding"),
-        ("--num-hiddens", _count, 128, "size of a GRU layer's state"),
-        ("--num-layers", _count, 1, "GRU layers on either side"),
+        ("--lr", _rate, 0.005, "largest learning rate; it falls to 0"),
+        ("--warmup", _seed, 0, "steps in which the learning rate first rises"),
+        ("--num-hiddens", _count, 128, "size of a GRU layer's state, or of a Transformer's step"),
+        ("--num-layers", _count, 1, "layers on either side"),
         ("--dropout", _probability, 0.0, "between layers and on attention"),
         ("--seed", _seed, 0, "decides corpus, first weights and order"),
     )
     for option, number, default, what in numbers:
         add(option, type=number, default=default, metavar="N", help=f"{what} (default: {default})")
+    add(
+        "--embed-size",
+        type=_count,
+        metavar="N",
+        help="length of an embedding (default: 64; that of a Transformer is --num-hiddens)",
+    )
+    add(
+        "--checkpoint",
+        type=Path,
+        metavar="FOLDER",
+        help="keep there where the training is, and go on from there if it was interrupted",
+    )
+    add(
+        "--checkpoint-every",
+        type=_count,
+        default=500,
+        metavar="N",
+        help="steps between two checkpoints (default: %(default)s)",
+    )
     add(
         "--bidirectional",
         action=argparse.BooleanOptionalAction,
@@ -196,7 +215,8 @@ def _parser():
         "--kind",
         choices=weights.KINDS,
         default="attention",
-        help="the decoder: without attention, Bahdanau's or Luong's (default: %(default)s)",
+        help="the decoder: without attention, Bahdanau's, Luong's, or that of a Transformer "
+        "(default: %(default)s)",
     )
     luong = train.add_argument_group("options of --kind global")
     luong.add_argument(
@@ -222,6 +242,31 @@ def _parser():
         default=10,
         metavar="N",
         help="states on either side that --local sees (default: %(default)s)",
+    )
+
+    transformer = train.add_argument_group(
+        "options of --kind transformer", "It trains best with --warmup 200 --lr 0.003 or the like."
+    )
+    transformer.add_argument(
+        "--heads",
+        dest="num_heads",
+        type=_count,
+        default=4,
+        metavar="N",
+        help="heads of each attention, which divide --num-hiddens (default: %(default)s)",
+    )
+    transformer.add_argument(
+        "--ffn-num-hiddens",
+        type=_count,
+        default=256,
+        metavar="N",
+        help="hidden units of the feed-forward networks (default: %(default)s)",
+    )
+    transformer.add_argument(
+        "--norm-first",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether layers are normalized before and not after (default: before)",
     )
 
     translate = commands.add_parser(
@@ -323,6 +368,11 @@ def _train(options):
     corpus = _load_corpus(options)
     print(corpus)
     model = _new_model(d2l, corpus, options)
+    checkpoint = None
+    if options.checkpoint is not None:
+        checkpoint = checkpoints.Checkpoint(options.checkpoint, options.checkpoint_every)
+        if checkpoint.path.exists():
+            print(f"going on from {checkpoint.path}")
     history = d2l.train_seq2seq(
         model,
         _WithProgress(corpus, options.epochs),
@@ -330,6 +380,8 @@ def _train(options):
         options.batch_size,
         options.lr,
         seed=options.seed,
+        warmup=options.warmup,
+        checkpoint=checkpoint,
     )
     if not math.isfinite(history[-1].train_loss):
         raise ValueError(
@@ -384,6 +436,8 @@ def _new_model(d2l, corpus, options):
     }
     for key in (*weights.CONFIG_KEYS, *weights.OPTIONS[options.kind]):
         config.setdefault(key, getattr(options, key, None))
+    if config["embed_size"] is None:
+        config["embed_size"] = 64 if options.kind != "transformer" else options.num_hiddens
     model = d2l.new_model(config)
     d2l.set_weights(model, weights.draw(config, options.seed))
     return model

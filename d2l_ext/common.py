@@ -6,10 +6,10 @@ chapter that it names, then run `python -m tabbook build`.
 
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy
-from scipy.special import log_softmax
 
 from d2l_ext import corpora, plots, views
 from d2l_ext import weights as exchange
@@ -17,9 +17,10 @@ from d2l_ext import weights as exchange
 # fmt: off
 __all__ = [
     "show_attention", "Sizes", "add_to_class", "DecoderState", "DecoderInterface", "check_fit",
-    "Seq2SeqInterface", "EpochRecord", "mean_loss", "train_seq2seq", "teacher_forcing",
-    "Beams", "start_beams", "extend_beams", "read_back", "beam_search", "Translation",
-    "read_sentences", "translate", "get_config", "get_weights", "set_weights", "save_model",
+    "Steps", "Seq2SeqInterface", "EpochRecord", "mean_loss", "linear_schedule",
+    "train_seq2seq", "teacher_forcing", "Beams", "start_beams", "extend_beams", "read_back",
+    "beam_search", "Translation", "read_sentences", "translate", "get_config", "get_weights",
+    "set_weights", "save_model", "sinusoids", "gather_weights",
 ]
 # fmt: on
 
@@ -170,22 +171,38 @@ def check_fit(encoder, decoder):
         )
 
 
+class Steps(NamedTuple):
+    """What training does with a model, as functions.
+
+    train: learns from a NumPy `Batch`; returns its loss before, a scalar.
+    evaluate: returns the loss of a NumPy `Batch`, without dropout.
+    get_state: returns what the optimizer remembers: dict of name -> NumPy
+        array, which may change at the next step.
+    set_state: takes such a dict, and the number of steps made until then.
+    """
+
+    train: Callable
+    evaluate: Callable
+    get_state: Callable
+    set_state: Callable
+
+
 class Seq2SeqInterface:
     """What code that is the same in all frameworks asks of a model."""
 
-    def make_steps(self, lr, grad_clip, num_steps, seed):
+    def reseed(self, seed):
+        """Fix what dropout draws from here on."""
+        raise NotImplementedError
+
+    def make_steps(self, learning_rate, grad_clip):
         """Make the functions that learn from a batch and that only look at it.
 
         Args:
-            lr: learning rate of Adam at the first step.
+            learning_rate: function of a step's number, from 0: that of Adam.
             grad_clip: largest global norm of the gradient.
-            num_steps: steps in which the learning rate falls linearly to 0.
-            seed: fixes the dropout.
 
         Returns:
-            `train_step(batch)` and `evaluate(batch)`. Both take a NumPy
-            `Batch` and return its loss, a scalar; the first also updates the
-            weights.
+            `Steps`.
         """
         raise NotImplementedError
 
@@ -201,7 +218,7 @@ class Seq2SeqInterface:
         """
         raise NotImplementedError
 
-    def decode(self, tokens, state, rows=None):
+    def decode(self, tokens, state, rows=None, best=None):
         """Feed tokens to the decoder. Neither dropout nor gradients.
 
         Args:
@@ -209,11 +226,14 @@ class Seq2SeqInterface:
             state: `DecoderState`.
             rows: NumPy integers (rows,): which row of the state each row of
                 tokens goes on from; None for all of them in order.
+            best: None, or how many next words to return, in place of logits.
 
         Returns:
             NumPy float32 logits (rows, steps, vocabulary) and attention
             weights (rows, steps, source steps), or None without attention, and
-            the next state.
+            the next state. With `best`, in place of the logits, the pair of
+            log-probabilities and ids of the most probable words, the best
+            first, (rows, steps, best) each.
         """
         raise NotImplementedError
 
@@ -259,8 +279,37 @@ def mean_loss(step, batches):
     return float(numpy.average([float(loss) for loss in losses], weights=num_tokens))
 
 
+def linear_schedule(lr, num_steps, warmup=0):
+    """Make the function that says the learning rate of each step.
+
+    Args:
+        lr: the largest one.
+        num_steps: steps at whose end it has fallen to 0.
+        warmup: steps in which it first rises to the largest.
+
+    Returns:
+        Function of a step's number, from 0.
+    """
+
+    def learning_rate(step):
+        if step < warmup:
+            return lr * (step + 1) / warmup
+        return lr * max(0, 1 - (step - warmup) / max(1, num_steps - warmup))
+
+    return learning_rate
+
+
 def train_seq2seq(
-    model, corpus, num_epochs, batch_size=128, lr=0.005, grad_clip=1.0, seed=0, progress=True
+    model,
+    corpus,
+    num_epochs,
+    batch_size=128,
+    lr=0.005,
+    grad_clip=1.0,
+    seed=0,
+    progress=True,
+    warmup=0,
+    checkpoint=None,
 ):
     """Train a model with teacher forcing and Adam.
 
@@ -269,23 +318,34 @@ def train_seq2seq(
         corpus: a `ParallelCorpus`.
         num_epochs: passes over the training pairs.
         batch_size: pairs in a batch.
-        lr: learning rate of the first step; it falls linearly to 0.
+        lr: largest learning rate; it falls linearly to 0.
         grad_clip: largest global norm of a gradient.
         seed: fixes the order of the batches and the dropout.
         progress: whether to print a line after each epoch.
+        warmup: steps in which the learning rate first rises to `lr`.
+        checkpoint: a `checkpoints.Checkpoint`, to be able to stop and go on.
 
     Returns:
         List of one `EpochRecord` for each epoch.
+
+    Raises:
+        ValueError: if the checkpoint is one of another training.
     """
     num_batches = -(-len(corpus.train) // batch_size)
-    train_step, evaluate = model.make_steps(lr, grad_clip, num_epochs * num_batches, seed)
+    learning_rate = linear_schedule(lr, num_epochs * num_batches, warmup)
+    steps = model.make_steps(learning_rate, grad_clip)
+    model.reseed(seed)
     model.src_vocab, model.tgt_vocab = corpus.src_vocab, corpus.tgt_vocab
     history = []
-    for epoch in range(num_epochs):
+    if checkpoint is not None:
+        asked = num_epochs, batch_size, lr, grad_clip, seed, warmup
+        steps = checkpoint.follow(model, steps, history, corpus, asked)
+        history[:] = [EpochRecord(*record) for record in history]
+    for epoch in range(len(history), num_epochs):
         start = time.perf_counter()
-        train_loss = mean_loss(train_step, corpus.batches("train", batch_size, seed=seed + epoch))
+        train_loss = mean_loss(steps.train, corpus.batches("train", batch_size, seed=seed + epoch))
         validation_loss = mean_loss(
-            evaluate, corpus.batches("validation", batch_size, shuffle=False)
+            steps.evaluate, corpus.batches("validation", batch_size, shuffle=False)
         )
         seconds = time.perf_counter() - start
         history.append(EpochRecord(train_loss, validation_loss, seconds))
@@ -346,29 +406,32 @@ def start_beams(batch, beam_size, bos):
     return Beams(numpy.full(shape, bos), total, numpy.zeros(shape, int), numpy.zeros(shape, bool))
 
 
-def extend_beams(beams, log_probs, vocab):
-    """Extend each beginning by each word and keep the best.
+def extend_beams(beams, words, log_probs, vocab):
+    """Extend each beginning by each of its next words and keep the best.
 
     Args:
         beams: `Beams`.
-        log_probs: (batch, beam_size, vocabulary) of the next word.
+        words: (batch, beam_size, words) ids of next words.
+        log_probs: (batch, beam_size, words), theirs.
         vocab: the target `Vocab`.
 
     Returns:
         The new `Beams`, and (batch, beam_size) which old beam each continues.
     """
-    batch, beam_size, num_words = log_probs.shape
-    log_probs = log_probs.astype("float64")
-    log_probs[..., [vocab.pad, vocab.bos]] = -numpy.inf
-    log_probs[beams.finished] = -numpy.inf
-    log_probs[beams.finished, vocab.pad] = 0
+    batch, beam_size, num_words = words.shape
+    no_word = numpy.isin(words, [vocab.pad, vocab.bos])
+    no_word |= beams.finished[..., None]
+    log_probs = numpy.where(no_word, -numpy.inf, log_probs.astype("float64"))
+    log_probs[beams.finished, 0] = 0
+    words = numpy.where(beams.finished[..., None], vocab.pad, words)
     lengths = beams.lengths + ~beams.finished
     totals = beams.total[..., None] + log_probs
     scores = (totals / lengths[..., None]).reshape(batch, -1)
     best = numpy.argpartition(-scores, beam_size - 1)[:, :beam_size]
     order = numpy.take_along_axis(scores, best, 1).argsort()[:, ::-1]
     best = numpy.take_along_axis(best, order, 1)  # best first
-    parents, tokens = numpy.divmod(best, num_words)
+    parents = best // num_words
+    tokens = numpy.take_along_axis(words.reshape(batch, -1), best, 1)
     total = numpy.take_along_axis(totals.reshape(batch, -1), best, 1)
     lengths = numpy.take_along_axis(lengths, parents, 1)
     finished = numpy.take_along_axis(beams.finished, parents, 1)
@@ -409,14 +472,14 @@ def beam_search(model, src, src_valid_len, beam_size, max_steps):
     limits = numpy.broadcast_to(max_steps, batch)[:, None]
     first_rows = numpy.arange(batch)[:, None] * beam_size
     rows = numpy.arange(batch).repeat(beam_size)  # all start from one state
+    best = min(beam_size + 2, len(vocab))
     trace = []
     while not beams.finished.all():
         tokens = beams.tokens.reshape(-1, 1).astype("int32")
         moved = rows if beam_size > 1 else None  # a single beam stays in place
-        logits, weights, state = model.decode(tokens, state, moved)
-        log_probs = log_softmax(logits[:, 0], axis=-1)
-        log_probs = log_probs.reshape(batch, beam_size, -1)
-        beams, parents = extend_beams(beams, log_probs, vocab)
+        found, weights, state = model.decode(tokens, state, moved, best)
+        log_probs, words = (x.reshape(batch, beam_size, best) for x in found)
+        beams, parents = extend_beams(beams, words, log_probs, vocab)
         rows = (first_rows + parents).ravel()
         trace.append((rows, beams.tokens.ravel(), weights))
         beams.finished[:] |= len(trace) >= limits
@@ -573,3 +636,38 @@ def save_model(model, path):
     if model.src_vocab is None:
         raise ValueError("the model has no vocabularies: train it or load it first")
     exchange.save(path, get_weights(model), get_config(model), model.src_vocab, model.tgt_vocab)
+
+
+# From notebooks/09_transformer.md, section "Positions"
+def sinusoids(max_steps, num_hiddens):
+    """Return sines and cosines that tell positions apart.
+
+    Args:
+        max_steps: number of positions.
+        num_hiddens: size of each position's vector.
+
+    Returns:
+        NumPy float32 (max_steps, num_hiddens).
+
+    Source: Vaswani et al. 2017, section 3.5.
+    """
+    steps = numpy.arange(max_steps)[:, None]
+    rates = 10000.0 ** -(numpy.arange(0, num_hiddens, 2) / num_hiddens)
+    table = numpy.zeros((max_steps, num_hiddens), "float32")
+    table[:, 0::2] = numpy.sin(steps * rates)
+    table[:, 1::2] = numpy.cos(steps * rates)[:, : num_hiddens // 2]
+    return table
+
+
+# From notebooks/09_transformer.md, section "Encoder and decoder"
+def gather_weights(parts):
+    """Return the weights of several parts, by names with a dot.
+
+    Args:
+        parts: dict of name -> a module that has `own_weights`.
+    """
+    return {
+        f"{part}.{name}": weight
+        for part, module in parts.items()
+        for name, weight in module.own_weights().items()
+    }

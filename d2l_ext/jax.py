@@ -28,9 +28,11 @@ __all__ = [
     "Attention", "DotProductAttention", "draw_with_numpy", "glorot", "standard_normal",
     "AdditiveAttention", "BilinearAttention", "GRUCell", "Seq2SeqEncoder", "Decoder",
     "Seq2SeqDecoder", "place", "Seq2Seq", "masked_loss", "run_copy", "without_dropout", "ADAM",
-    "round_up", "select_rows", "AttentionDecoder", "run_steps", "Seq2SeqAttentionDecoder",
-    "named_weights", "new_model", "load_model", "GlobalAttention", "LocalAttention",
-    "Seq2SeqGlobalDecoder",
+    "round_up", "select_rows", "most_probable", "AttentionDecoder", "run_steps",
+    "Seq2SeqAttentionDecoder", "gru_weights", "named_weights", "new_model", "load_model",
+    "GlobalAttention", "LocalAttention", "Seq2SeqGlobalDecoder", "PositionalEncoding",
+    "MultiHeadAttention", "PositionWiseFFN", "AddNorm", "TransformerEncoderBlock",
+    "TransformerEncoder", "put_behind", "TransformerDecoderBlock", "TransformerDecoder",
 ]
 # fmt: on
 
@@ -449,11 +451,14 @@ class Decoder(DecoderInterface, nnx.Module):
 
     Args:
         sizes: `Sizes`.
-        input_size: size of the first GRU layer's input.
+        input_size: size of the first GRU layer's input; None for a decoder
+            without such layers, as chapter 09 has it.
         memory_size: width of the encoder's outputs that it was built for;
             None if it does not read them.
         rngs: random streams of the weights and of dropout.
     """
+
+    steps_multiple = 3  # of the training's batches: few shapes, little padding
 
     def __init__(self, sizes, input_size, memory_size=None, *, rngs):
         self.sizes, self.memory_size = sizes, memory_size
@@ -462,9 +467,18 @@ class Decoder(DecoderInterface, nnx.Module):
             vocab_size, embed_size, embedding_init=standard_normal, rngs=rngs
         )
         input_sizes = [input_size] + [num_hiddens] * (num_layers - 1)
+        if input_size is None:
+            input_sizes = []
         self.cells = nnx.data([GRUCell(size, num_hiddens, rngs=rngs) for size in input_sizes])
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         self.dense = nnx.Linear(num_hiddens, vocab_size, kernel_init=glorot, rngs=rngs)
+
+    def trim_state(self, state):
+        """Return a state in a shape that XLA has met before: here the same.
+
+        Chapter 09 has states that grow.
+        """
+        return state
 
     def read(self, X, hidden):
         """Run the GRU layers over inputs that are known for all steps.
@@ -604,20 +618,23 @@ class Seq2Seq(Seq2SeqInterface, nnx.Module):
         optimizer.update(self, gradients)
         return loss
 
-    def make_steps(self, lr, grad_clip, num_steps, seed):
+    def reseed(self, seed):
         nnx.reseed(self, default=seed, dropout=seed)
+        place(self)  # its counters are new
+
+    def make_steps(self, learning_rate, grad_clip):
         optimizer = nnx.Optimizer(self, ADAM, wrt=nnx.Param)
-        for module in (self, optimizer):  # whose counters are new
-            place(module)
-        learning_rate = optimizer.opt_state.hyperparams["learning_rate"]
-        step, most_rows = 0, 1  # of a batch so far
+        place(optimizer)
+        rate = optimizer.opt_state.hyperparams["learning_rate"]
+        num_made, most_rows = 0, 1  # steps, and rows of a batch, so far
 
         def train_step(batch):
-            nonlocal step, most_rows
-            learning_rate[...] = jnp.float32(lr * max(0, 1 - step / num_steps))
-            step, most_rows = step + 1, max(most_rows, len(batch.src))
+            nonlocal num_made, most_rows
+            rate[...] = jnp.float32(learning_rate(num_made))
+            num_made, most_rows = num_made + 1, max(most_rows, len(batch.src))
             # A smaller batch, the last one, gets rows of length 0
-            batch = round_up(batch, most_rows, steps=3)
+            steps = self.decoder.steps_multiple
+            batch = round_up(batch, most_rows, steps)
             self.train()  # dropout on
             loss = self.training_step(batch, optimizer, grad_clip)
             self.eval()  # dropout off, but for this
@@ -627,7 +644,19 @@ class Seq2Seq(Seq2SeqInterface, nnx.Module):
             batch = round_up(batch, rows=64, steps=9)
             return without_dropout(type(self).batch_loss, self, batch)
 
-        return train_step, evaluate
+        def get_state():
+            arrays = [*jax.tree.leaves(nnx.state(optimizer)), most_rows]
+            return {str(i): numpy.array(array) for i, array in enumerate(arrays)}
+
+        def set_state(arrays, step):
+            nonlocal num_made, most_rows
+            num_made, form = step, jax.tree.structure(nnx.state(optimizer))
+            most_rows = int(arrays[str(form.num_leaves)])
+            leaves = [arrays[str(i)] for i in range(form.num_leaves)]
+            nnx.update(optimizer, jax.tree.unflatten(form, map(jnp.asarray, leaves)))
+            place(optimizer)
+
+        return Steps(train_step, evaluate, get_state, set_state)
 
     # From notebooks/04_seq2seq.md, section "Fed the truth, or its own words"
     def start_decoding(self, src, src_valid_len):
@@ -636,13 +665,16 @@ class Seq2Seq(Seq2SeqInterface, nnx.Module):
         enc_outputs = without_dropout(type(encoder).__call__, encoder, src, src_valid_len)
         return without_dropout(type(decoder).init_state, decoder, enc_outputs, src_valid_len)
 
-    def decode(self, tokens, state, rows=None):
+    def decode(self, tokens, state, rows=None, best=None):
         if rows is not None:
             state = select_rows(state, rows)
         decoder = self.decoder
         logits, state, weights = without_dropout(type(decoder).__call__, decoder, tokens, state)
+        state = decoder.trim_state(state)
+        found = [logits] if best is None else most_probable(logits, best)
         weights = None if weights is None else to_numpy(weights)
-        return to_numpy(logits), weights, state
+        found = tuple(map(to_numpy, found))
+        return found if best else found[0], weights, state
 
     # From notebooks/06_training_vs_prediction.md, section "A model in a file"
     def export_weights(self):
@@ -651,6 +683,33 @@ class Seq2Seq(Seq2SeqInterface, nnx.Module):
     def import_weights(self, weights):
         for name, weight in named_weights(self).items():
             weight[...] = jnp.array(weights[name])
+
+    # From notebooks/09_transformer.md, section "What the heads look at"
+    def run_heads(self, src, src_valid_len, tgt_in):
+        """Run encoder and decoder, and return the weights of all heads."""
+        outputs, found = self.encoder.run_blocks(src, src_valid_len)
+        state = self.decoder.init_state((outputs, None), src_valid_len)
+        return found, self.decoder.run_blocks(tgt_in, state)[-1]
+
+    def head_weights(self, src, src_valid_len, tgt_in):
+        """Return the attention weights of every head under teacher forcing.
+
+        Args:
+            src: NumPy int32 (batch, source steps).
+            src_valid_len: NumPy int32 (batch,).
+            tgt_in: NumPy int32 (batch, target steps), <bos> first.
+
+        Returns:
+            Three lists of NumPy arrays, one for each block: of the encoder
+            (batch, heads, source steps, source steps), of the decoder itself
+            (batch, heads, target steps, target steps), and of the decoder's
+            looks at the source (batch, heads, target steps, source steps).
+        """
+        arrays = map(jnp.asarray, (src, src_valid_len, tgt_in))
+        found, pairs = without_dropout(type(self).run_heads, self, *arrays)
+        numbers = [to_numpy(weights) for weights in found]
+        own, source = zip(*[map(to_numpy, pair) for pair in pairs])
+        return numbers, list(own), list(source)
 
 
 # From notebooks/04_seq2seq.md, section "A loss that counts real tokens"
@@ -717,6 +776,12 @@ def select_rows(state, rows):
     hidden, context = state
     context = jax.tree.map(lambda array: array[rows], context)
     return DecoderState(hidden[:, rows], context)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def most_probable(logits, count):
+    """Return log-probabilities and ids of the `count` most probable words."""
+    return jax.lax.top_k(jax.nn.log_softmax(logits), count)
 
 
 # From notebooks/05_bahdanau_decoder.md, section "The interface"
@@ -800,15 +865,9 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
 
 
 # From notebooks/06_training_vs_prediction.md, section "A model in a file"
-def named_weights(model):
-    """Return the model's weights by their names in the exchange format."""
-    encoder, decoder = model.encoder, model.decoder
-    named = {
-        "encoder.embedding": encoder.embedding.embedding,
-        "decoder.embedding": decoder.embedding.embedding,
-        "decoder.dense.w": decoder.dense.kernel,
-        "decoder.dense.b": decoder.dense.bias,
-    }
+def gru_weights(encoder, decoder):
+    """Return the weights of all GRU layers, by their names in a file."""
+    named = {}
     stacks = {"encoder.gru.{}": encoder.cells, "decoder.gru.{}": decoder.cells}
     if encoder.bidirectional:
         stacks["encoder.gru.{}.backward"] = encoder.backward_cells
@@ -819,8 +878,26 @@ def named_weights(model):
             for part, layer in ("x", cell.W_x), ("h", cell.W_h):
                 named[f"{prefix.format(i)}.w_{part}"] = layer.kernel
                 named[f"{prefix.format(i)}.b_{part}"] = layer.bias
-    for name, weight in decoder.own_weights().items():
-        named[f"decoder.{name}"] = weight
+    return named
+
+
+def named_weights(model):
+    """Return the model's weights by their names in the exchange format."""
+    encoder, decoder = model.encoder, model.decoder
+    named = {
+        "encoder.embedding": encoder.embedding.embedding,
+        "decoder.embedding": decoder.embedding.embedding,
+        "decoder.dense.w": decoder.dense.kernel,
+        "decoder.dense.b": decoder.dense.bias,
+    }
+    parts = {"decoder": decoder}
+    if len(decoder.cells) > 0:
+        named |= gru_weights(encoder, decoder)
+    else:  # as in chapter 09, whose encoder names its weights itself
+        parts["encoder"] = encoder
+    for part, module in parts.items():
+        for name, weight in module.own_weights().items():
+            named[f"{part}.{name}"] = weight
     return named
 
 
@@ -841,14 +918,17 @@ def new_model(config):
     Decoder = decoders.get(config["kind"], Seq2SeqDecoder)
     names = "embed_size", "num_hiddens", "num_layers", "dropout"
     sizes = {name: config[name] for name in names} | {"rngs": nnx.Rngs(0)}
+    options = {name: config[name] for name in exchange.OPTIONS[config["kind"]]}
+    if config["kind"] == "transformer":  # of chapter 09
+        del sizes["embed_size"]  # that is num_hiddens
+        encoder = Decoder.Encoder(config["src_vocab_size"], **sizes, **options)
+        decoder = Decoder(config["tgt_vocab_size"], **sizes, **options)
+        return Seq2Seq(encoder, decoder)
     encoder = Seq2SeqEncoder(
         config["src_vocab_size"], bidirectional=config["bidirectional"], **sizes
     )
     decoder = Decoder(
-        config["tgt_vocab_size"],
-        memory_size=encoder.output_size,
-        **{name: config[name] for name in exchange.OPTIONS[config["kind"]]},
-        **sizes,
+        config["tgt_vocab_size"], memory_size=encoder.output_size, **options, **sizes
     )
     return Seq2Seq(encoder, decoder)
 
@@ -1143,6 +1223,474 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         hidden, h_tilde, step = carry
         state = DecoderState(hidden, (*source, h_tilde, step))
         return self.dense(outputs), state, weights
+
+
+# From notebooks/09_transformer.md, section "Positions"
+class PositionalEncoding(nnx.Module):
+    """Adds to each step what tells its position: `sinusoids`.
+
+    Args:
+        num_hiddens: size of a step.
+        max_steps: number of positions.
+        dropout: probability with which training drops a number of the sum.
+        rngs: random streams of the weights and of dropout.
+    """
+
+    def __init__(self, num_hiddens, max_steps=1024, dropout=0, *, rngs):
+        self.dropout = nnx.Dropout(dropout, rngs=rngs)
+        self.max_steps, self.num_hiddens = max_steps, num_hiddens
+
+    def __call__(self, X, first_step=0):
+        """Add the positions.
+
+        Args:
+            X: (batch, steps, num_hiddens).
+            first_step: position of the first step, an integer or (batch,).
+
+        Returns:
+            The sum, of X's shape.
+
+        Raises:
+            ValueError: if X has more steps than there are positions.
+        """
+        if X.shape[1] > self.max_steps:
+            raise ValueError(f"{X.shape[1]} steps are more than max_steps, {self.max_steps}")
+        P = jnp.asarray(sinusoids(self.max_steps, self.num_hiddens))
+        steps = jnp.reshape(first_step, (-1, 1)) + jnp.arange(X.shape[1])
+        return self.dropout(X + jnp.take(P, steps, axis=0))
+
+
+# From notebooks/09_transformer.md, section "Several heads"
+class MultiHeadAttention(DotProductAttention):
+    """Several dot-product attentions side by side.
+
+    Each head has its own projections of queries, keys and values to
+    num_hiddens / num_heads numbers; a last matrix mixes what they find.
+
+    Args:
+        query_size, key_size, value_size: sizes of a query, key and value.
+        num_hiddens: size of the output, and of what all heads see together.
+        num_heads: how many; it must divide num_hiddens.
+        dropout: probability with which training drops a weight.
+        rngs: random streams of the weights and of dropout.
+
+    Called as every `Attention`; the output is (batch, queries, num_hiddens),
+    and the weights have an axis more, (batch, num_heads, queries, keys).
+
+    Raises ValueError if the heads do not divide num_hiddens.
+
+    Source: Vaswani et al. 2017, section 3.2.2.
+    """
+
+    def __init__(
+        self, query_size, key_size, value_size, num_hiddens, num_heads, dropout=0, *, rngs
+    ):
+        super().__init__(dropout, rngs=rngs)
+        if num_hiddens % num_heads:
+            raise ValueError(
+                f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
+            )
+        self.num_heads, self.head_size = num_heads, num_hiddens // num_heads
+        self.W_q = nnx.Linear(
+            query_size, num_hiddens, kernel_init=glorot, use_bias=False, rngs=rngs
+        )
+        self.W_k = nnx.Linear(key_size, num_hiddens, kernel_init=glorot, use_bias=False, rngs=rngs)
+        self.W_v = nnx.Linear(
+            value_size, num_hiddens, kernel_init=glorot, use_bias=False, rngs=rngs
+        )
+        self.W_o = nnx.Linear(
+            num_hiddens, num_hiddens, kernel_init=glorot, use_bias=False, rngs=rngs
+        )
+
+    def split(self, X):
+        """(batch, steps, num_hiddens) to (batch * heads, steps, size)."""
+        batch, steps, _ = X.shape
+        X = X.reshape(batch, steps, self.num_heads, self.head_size)
+        X = X.swapaxes(1, 2)
+        return X.reshape(batch * self.num_heads, steps, self.head_size)
+
+    def apart(self, X):
+        """(batch * heads, ...) to (batch, heads, ...)."""
+        shape = len(X) // self.num_heads, self.num_heads, *X.shape[1:]
+        return X.reshape(shape)
+
+    def join(self, X):
+        """(batch * heads, steps, size) to (batch, steps, num_hiddens)."""
+        X = self.apart(X).swapaxes(1, 2)
+        return X.reshape(*X.shape[:2], self.num_heads * self.head_size)
+
+    def project_keys(self, keys):
+        """Project the keys of all heads: (batch, keys, num_hiddens)."""
+        return self.W_k(keys)
+
+    def project(self, keys, values):
+        """Do all that needs no query: the projected keys and values."""
+        return self.W_k(keys), self.W_v(values)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None):
+        """Do the same with keys that have been projected already."""
+        projected_values = self.W_v(values)
+        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
+
+    def attend_projected(self, queries, projected_keys, projected_values, valid_lens=None):
+        """Do the same with keys and values that `project` returned."""
+        if valid_lens is not None:  # each head has the same
+            valid_lens = jnp.repeat(valid_lens, self.num_heads, axis=0)
+        queries, keys, values = map(
+            self.split, (self.W_q(queries), projected_keys, projected_values)
+        )
+        # (batch * heads, queries, size), (batch * heads, queries, keys)
+        output, weights = super().attend(queries, keys, values, valid_lens)
+        return self.W_o(self.join(output)), self.apart(weights)
+
+    def own_weights(self):
+        """Return the matrices by their small names."""
+        names = "W_q", "W_k", "W_v", "W_o"
+        return {name.lower(): getattr(self, name).kernel for name in names}
+
+
+# From notebooks/09_transformer.md, section "The block"
+class PositionWiseFFN(nnx.Module):
+    """A perceptron with one hidden layer, the same for every step.
+
+    Args:
+        num_hiddens: size of a step, before and after.
+        ffn_num_hiddens: number of hidden units.
+        rngs: random streams of the weights and of dropout.
+    """
+
+    def __init__(self, num_hiddens, ffn_num_hiddens, *, rngs):
+        self.W_1 = nnx.Linear(num_hiddens, ffn_num_hiddens, kernel_init=glorot, rngs=rngs)
+        self.W_2 = nnx.Linear(ffn_num_hiddens, num_hiddens, kernel_init=glorot, rngs=rngs)
+
+    def __call__(self, X):
+        """Return W_2 relu(W_1 x + b_1) + b_2 for each x of X."""
+        return self.W_2(jax.nn.relu(self.W_1(X)))
+
+    def own_weights(self):
+        """Return matrices and biases by their small names."""
+        return {
+            "w_1": self.W_1.kernel,
+            "b_1": self.W_1.bias,
+            "w_2": self.W_2.kernel,
+            "b_2": self.W_2.bias,
+        }
+
+
+class AddNorm(nnx.Module):
+    """The residual connection around a part of a block, and its norm.
+
+    Args:
+        num_hiddens: size of a step.
+        dropout: probability with which training drops a number of what the
+            part adds.
+        norm_first: whether the part reads its input normalized; if not, the
+            sum behind it is normalized.
+        rngs: random streams of the weights and of dropout.
+
+    Source: Ba et al. 2016; Xiong et al. 2020 on the place of the norm.
+    """
+
+    def __init__(self, num_hiddens, dropout=0, norm_first=True, *, rngs):
+        self.norm_first, self.dropout = (norm_first, nnx.Dropout(dropout, rngs=rngs))
+        self.norm = nnx.LayerNorm(num_hiddens, epsilon=1e-5, rngs=rngs)
+
+    def before(self, X):
+        """Return what the part reads."""
+        return self.norm(X) if self.norm_first else X
+
+    def after(self, X, Y):
+        """Return the sum of the input X and what the part made of it, Y."""
+        X = X + self.dropout(Y)
+        return X if self.norm_first else self.norm(X)
+
+    def own_weights(self):
+        """Return gain and bias."""
+        return {"gain": self.norm.scale, "bias": self.norm.bias}
+
+
+# From notebooks/09_transformer.md, section "Encoder and decoder"
+class TransformerEncoderBlock(nnx.Module):
+    """Self-attention and a feed-forward network, each with its `AddNorm`.
+
+    Args:
+        num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first: those
+            of `TransformerEncoder`.
+        rngs: random streams of the weights and of dropout.
+    """
+
+    def __init__(
+        self, num_hiddens, ffn_num_hiddens, num_heads, dropout=0, norm_first=True, *, rngs
+    ):
+        sizes = 3 * [num_hiddens]  # of queries, keys and values
+        self.attention = MultiHeadAttention(*sizes, num_hiddens, num_heads, dropout, rngs=rngs)
+        self.ffn = PositionWiseFFN(num_hiddens, ffn_num_hiddens, rngs=rngs)
+        self.norms = nnx.data(
+            [AddNorm(num_hiddens, dropout, norm_first, rngs=rngs) for _ in range(2)]
+        )
+
+    def __call__(self, X, valid_lens):
+        """Return the next X (batch, steps, num_hiddens), and all weights."""
+        Y = self.norms[0].before(X)
+        Y, weights = self.attention(Y, Y, Y, valid_lens)
+        X = self.norms[0].after(X, Y)
+        Y = self.ffn(self.norms[1].before(X))
+        return self.norms[1].after(X, Y), weights
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.attention, "ffn": self.ffn}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts)
+
+
+class TransformerEncoder(nnx.Module):
+    """Embeddings, positions and blocks that read the source sentence.
+
+    Args:
+        vocab_size: number of tokens.
+        num_hiddens: size of an embedding, and of each step in every block.
+        ffn_num_hiddens: hidden units of the feed-forward networks.
+        num_heads: heads of each attention; they divide num_hiddens.
+        num_layers: number of blocks.
+        dropout: probability of dropping a number of the embeddings, of what
+            a part adds, or an attention weight.
+        norm_first: whether blocks normalize what their parts read, not what
+            they give; then there is a last norm behind all blocks.
+        rngs: random streams of the weights and of dropout.
+
+    Padding never changes a sentence's result; an empty sentence's are 0.
+
+    Source: Vaswani et al. 2017, section 3.
+    """
+
+    bidirectional = True
+
+    def __init__(
+        self,
+        vocab_size,
+        num_hiddens,
+        ffn_num_hiddens,
+        num_heads,
+        num_layers,
+        dropout=0,
+        norm_first=True,
+        *,
+        rngs,
+    ):
+        sizes = vocab_size, num_hiddens, num_hiddens, num_layers, dropout
+        self.sizes, self.output_size = Sizes(*sizes), num_hiddens
+        self.embedding = nnx.Embed(
+            vocab_size, num_hiddens, embedding_init=standard_normal, rngs=rngs
+        )
+        self.positions = PositionalEncoding(num_hiddens, dropout=dropout, rngs=rngs)
+        block = num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first
+        self.blocks = nnx.data(
+            [TransformerEncoderBlock(*block, rngs=rngs) for _ in range(num_layers)]
+        )
+        self.last = AddNorm(num_hiddens, rngs=rngs) if norm_first else None
+
+    def run_blocks(self, X, valid_lens):
+        """Return the outputs, and a list of each block's attention weights."""
+        X, all_weights = self.positions(self.embedding(X)), []
+        for block in self.blocks:
+            X, weights = block(X, valid_lens)
+            all_weights.append(weights)  # (batch, heads, steps, steps)
+        X = X if self.last is None else self.last.before(X)
+        return sequence_mask(X, valid_lens), all_weights
+
+    def __call__(self, X, valid_lens):
+        """Read a batch of sentences.
+
+        Args:
+            X: (batch, steps) token ids.
+            valid_lens: (batch,) integers.
+
+        Returns:
+            The pair of outputs (batch, steps, num_hiddens), 0 behind each
+            sentence's end, and None: there is no state.
+        """
+        return self.run_blocks(X, valid_lens)[0], None
+
+    def own_weights(self):
+        """Return all but the embedding by their names in a file."""
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
+
+def put_behind(past, new, lens):
+    """Put new steps behind those of the past, and behind these a reserve.
+
+    XLA compiles for each shape anew. So the past is longer than what it
+    holds, and an array of lens says how much that is.
+
+    Args:
+        past: (batch, room, size).
+        new: (batch, steps, size).
+        lens: (batch, steps): lens - 1 are the places of the new steps.
+
+    Returns:
+        (batch, room + steps, size).
+    """
+    first = jnp.max(lens[:, :1], initial=1) - 1
+    reserve = jnp.zeros_like(new)
+    past = jnp.concat((past, reserve), axis=1)
+    return lax.dynamic_update_slice_in_dim(past, new, first, axis=1)
+
+
+class TransformerDecoderBlock(nnx.Module):
+    """Self-attention, attention to the source, a feed-forward network.
+
+    Args:
+        num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first: those
+            of `TransformerDecoder`.
+        rngs: random streams of the weights and of dropout.
+    """
+
+    def __init__(
+        self, num_hiddens, ffn_num_hiddens, num_heads, dropout=0, norm_first=True, *, rngs
+    ):
+        sizes = 3 * [num_hiddens]  # of queries, keys and values
+        self.self_attention = MultiHeadAttention(
+            *sizes, num_hiddens, num_heads, dropout, rngs=rngs
+        )
+        self.cross_attention = MultiHeadAttention(
+            *sizes, num_hiddens, num_heads, dropout, rngs=rngs
+        )
+        self.ffn = PositionWiseFFN(num_hiddens, ffn_num_hiddens, rngs=rngs)
+        self.norms = nnx.data(
+            [AddNorm(num_hiddens, dropout, norm_first, rngs=rngs) for _ in range(3)]
+        )
+
+    def __call__(self, X, past, own_lens, memory, enc_valid_lens):
+        """Make the steps of X, which follow those of the past.
+
+        Args:
+            X: (batch, steps, num_hiddens).
+            past: projected keys and values of the steps before, (batch,
+                steps before, num_hiddens) each.
+            own_lens: (batch, steps), how many steps each of these may see.
+            memory: projected keys and values of the source, (batch, source
+                steps, num_hiddens) each.
+            enc_valid_lens: (batch,), the source's lengths.
+
+        Returns:
+            The next X; past with these steps; and the weights of both
+            attentions (batch, heads, steps, steps so far or source steps).
+        """
+        Y = self.norms[0].before(X)
+        new = self.self_attention.project(Y, Y)
+        keys, values = (put_behind(*arrays, own_lens) for arrays in zip(past, new))
+        Y, own_weights = self.self_attention.attend_projected(Y, keys, values, own_lens)
+        X = self.norms[0].after(X, Y)
+        Y = self.norms[1].before(X)
+        Y, weights = self.cross_attention.attend_projected(Y, *memory, enc_valid_lens)
+        X = self.norms[1].after(X, Y)
+        Y = self.ffn(self.norms[2].before(X))
+        return (self.norms[2].after(X, Y), (keys, values), (own_weights, weights))
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.self_attention, "cross": self.cross_attention}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts | {"ffn": self.ffn})
+
+
+class TransformerDecoder(AttentionDecoder):
+    """Embeddings, positions and blocks that write the target sentence.
+
+    Args:
+        vocab_size, num_hiddens, ffn_num_hiddens, num_heads, num_layers,
+            dropout, norm_first: as `TransformerEncoder`, whose num_hiddens
+            and num_layers they are, too.
+        memory_size: width of the encoder's outputs; None for num_hiddens.
+        rngs: random streams of the weights and of dropout.
+
+    The state's hidden part is the past: projected keys and values of each
+    block (2 * num_layers, batch, steps so far, num_hiddens). The context has
+    the same of the source, (batch, source steps, num_hiddens) each, the valid
+    lengths, and the number of the next step (batch,). The attention weights
+    that it returns are the mean over the heads of the last block.
+
+    Source: Vaswani et al. 2017, section 3.
+    """
+
+    kind = "transformer"
+    option_names = "num_heads", "ffn_num_hiddens", "norm_first"
+    Encoder = TransformerEncoder
+    steps_multiple = 8  # padding costs less here than a loop over steps
+
+    def __init__(
+        self,
+        vocab_size,
+        num_hiddens,
+        ffn_num_hiddens,
+        num_heads,
+        num_layers,
+        dropout=0,
+        norm_first=True,
+        *,
+        memory_size=None,
+        rngs,
+    ):
+        sizes = Sizes(vocab_size, num_hiddens, num_hiddens, num_layers, dropout)
+        super().__init__(sizes, None, memory_size or num_hiddens, rngs=rngs)
+        self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
+        self.norm_first = norm_first
+        self.positions = PositionalEncoding(num_hiddens, dropout=dropout, rngs=rngs)
+        block = num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first
+        self.blocks = nnx.data(
+            [TransformerDecoderBlock(*block, rngs=rngs) for _ in range(num_layers)]
+        )
+        self.last = AddNorm(num_hiddens, rngs=rngs) if norm_first else None
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        outputs, _ = enc_outputs
+        memory = []
+        for block in self.blocks:  # once for all steps
+            memory += block.cross_attention.project(outputs, outputs)
+        shape = 2 * len(self.blocks), len(outputs), 0, outputs.shape[-1]
+        past = jnp.zeros(shape)  # keys and values of no step yet
+        step = jnp.zeros_like(enc_valid_lens)
+        return DecoderState(past, (*memory, enc_valid_lens, step))
+
+    def trim_state(self, state):
+        """Return a state that has room for the steps so far and few more.
+
+        The room is a multiple of 32, so that XLA compiles for few shapes.
+        """
+        past, context = state
+        made = int(numpy.max(context[-1], initial=0))
+        room = made + -made % 32
+        past = past[:, :, :room]
+        missing = room - past.shape[2]
+        past = jnp.pad(past, ((0, 0), (0, 0), (0, missing), (0, 0)))
+        return DecoderState(past, context)
+
+    def run_blocks(self, X, state):
+        """Return logits, the next state, and a list of pairs of weights."""
+        past, (*memory, enc_valid_lens, step) = state
+        # The causal mask: step 0 may see 1 step, step 1 may see 2, ...
+        own_lens = step[:, None] + jnp.arange(X.shape[1]) + 1
+        context = *memory, enc_valid_lens, step + X.shape[1]
+        X, now, all_weights = self.positions(self.embedding(X), step), [], []
+        for i, block in enumerate(self.blocks):
+            before = past[2 * i : 2 * i + 2]
+            source = memory[2 * i : 2 * i + 2]
+            X, pair, weights = block(X, before, own_lens, source, enc_valid_lens)
+            now += pair
+            all_weights.append(weights)
+        X = X if self.last is None else self.last.before(X)
+        return (self.dense(X), DecoderState(jnp.stack(now), context), all_weights)
+
+    def __call__(self, X, state):
+        logits, state, all_weights = self.run_blocks(X, state)
+        _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
+        return logits, state, weights.mean(axis=1)
+
+    def own_weights(self):
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
 
 
 __getattr__ = compat.fall_through("jax")

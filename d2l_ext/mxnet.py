@@ -25,8 +25,10 @@ __all__ = [
     "Attention", "DotProductAttention", "drawn", "AdditiveAttention", "BilinearAttention",
     "GRUCell", "Seq2SeqEncoder", "Decoder", "Seq2SeqDecoder", "tensors", "Seq2Seq",
     "masked_loss", "AttentionDecoder", "blocks", "compiled_attend", "Seq2SeqAttentionDecoder",
-    "named_weights", "oriented", "new_model", "load_model", "GlobalAttention",
-    "LocalAttention", "Seq2SeqGlobalDecoder",
+    "gru_weights", "named_weights", "oriented", "new_model", "load_model", "GlobalAttention",
+    "LocalAttention", "Seq2SeqGlobalDecoder", "PositionalEncoding", "MultiHeadAttention",
+    "PositionWiseFFN", "AddNorm", "TransformerEncoderBlock", "TransformerEncoder",
+    "TransformerDecoderBlock", "TransformerDecoder",
 ]
 # fmt: on
 
@@ -444,7 +446,8 @@ class Decoder(DecoderInterface, nn.Block):
 
     Args:
         sizes: `Sizes`.
-        input_size: size of the first GRU layer's input.
+        input_size: size of the first GRU layer's input; None for a decoder
+            without such layers, as chapter 09 has it.
         memory_size: width of the encoder's outputs that it was built for;
             None if it does not read them.
     """
@@ -456,6 +459,8 @@ class Decoder(DecoderInterface, nn.Block):
         embedding = nn.Embedding(vocab_size, embed_size, weight_initializer=init.Normal(1))
         self.embedding = drawn(embedding)
         input_sizes = [input_size] + [num_hiddens] * (num_layers - 1)
+        if input_size is None:
+            input_sizes = []
         self.cells = nn.Sequential()
         self.cells.add(*[GRUCell(size, num_hiddens) for size in input_sizes])
         self.dropout = nn.Dropout(dropout)
@@ -585,14 +590,16 @@ class Seq2Seq(Seq2SeqInterface, nn.Block):
         optimizer.step(1, ignore_stale_grad=True)
         return loss
 
-    def make_steps(self, lr, grad_clip, num_steps, seed):
+    def reseed(self, seed):
         mx.random.seed(seed)
+
+    def make_steps(self, learning_rate, grad_clip):
         adam = mx.optimizer.Adam()
         trainer = gluon.Trainer(self.collect_params(), adam)
 
         def train_step(batch):
             step = adam.num_update  # 0 at the first
-            trainer.set_learning_rate(lr * max(0, 1 - step / num_steps))
+            trainer.set_learning_rate(learning_rate(step))
             # MXNet adds epsilon before it corrects the bias, the paper after it
             adam.epsilon = 1e-8 * (1 - adam.beta2 ** (step + 1)) ** 0.5
             return self.training_step(tensors(self, *batch), trainer, grad_clip)
@@ -600,7 +607,24 @@ class Seq2Seq(Seq2SeqInterface, nn.Block):
         def evaluate(batch):
             return self.batch_loss(tensors(self, *batch))
 
-        return train_step, evaluate
+        # Trainer.save_states would write a pickle, which runs code when it is read
+        (updater,) = trainer._updaters
+
+        def get_state():
+            return {
+                f"{i}.{name}": array.asnumpy()
+                for i, moments in updater.states.items()
+                for name, array in zip(("mean", "variance"), moments)
+            }
+
+        def set_state(arrays, step):
+            for i in {int(key.partition(".")[0]) for key in arrays}:
+                mean, variance = adam.create_state(i, trainer._params[i].data())
+                mean[:], variance[:] = arrays[f"{i}.mean"], arrays[f"{i}.variance"]
+                updater.states[i], updater.states_synced[i] = ((mean, variance), True)
+            adam.begin_num_update = adam.num_update = step
+
+        return Steps(train_step, evaluate, get_state, set_state)
 
     # From notebooks/04_seq2seq.md, section "Fed the truth, or its own words"
     def start_decoding(self, src, src_valid_len):
@@ -609,7 +633,7 @@ class Seq2Seq(Seq2SeqInterface, nn.Block):
             enc_outputs = self.encoder(src, src_valid_len)
             return self.decoder.init_state(enc_outputs, src_valid_len)
 
-    def decode(self, tokens, state, rows=None):
+    def decode(self, tokens, state, rows=None, best=None):
         if rows is not None:
             (rows,) = tensors(self, rows.astype("int32"))
             hidden, context = state
@@ -620,8 +644,13 @@ class Seq2Seq(Seq2SeqInterface, nn.Block):
             state = DecoderState(np.take(hidden, rows, axis=1), context)
         with autograd.pause():  # even inside of record()
             logits, state, weights = self.decoder(*tensors(self, tokens), state)
+        found = [logits]
+        if best is not None:
+            log_probs = npx.log_softmax(logits, axis=-1)
+            found = npx.topk(log_probs, k=best, ret_typ="both", dtype="int32")
         weights = None if weights is None else to_numpy(weights)
-        return to_numpy(logits), weights, state
+        found = tuple(map(to_numpy, found))
+        return found if best else found[0], weights, state
 
     # From notebooks/06_training_vs_prediction.md, section "A model in a file"
     def export_weights(self):
@@ -633,6 +662,31 @@ class Seq2Seq(Seq2SeqInterface, nn.Block):
     def import_weights(self, weights):
         for name, weight in named_weights(self).items():
             weight.set_data(from_numpy(oriented(name, weights[name])))
+
+    # From notebooks/09_transformer.md, section "What the heads look at"
+    def head_weights(self, src, src_valid_len, tgt_in):
+        """Return the attention weights of every head under teacher forcing.
+
+        Args:
+            src: NumPy int32 (batch, source steps).
+            src_valid_len: NumPy int32 (batch,).
+            tgt_in: NumPy int32 (batch, target steps), <bos> first.
+
+        Returns:
+            Three lists of NumPy arrays, one for each block: of the encoder
+            (batch, heads, source steps, source steps), of the decoder itself
+            (batch, heads, target steps, target steps), and of the decoder's
+            looks at the source (batch, heads, target steps, source steps).
+        """
+        arrays = tensors(self, src, src_valid_len, tgt_in)
+        src, src_valid_len, tgt_in = arrays
+        with autograd.pause():
+            outputs, found = self.encoder.run_blocks(src, src_valid_len)
+            state = self.decoder.init_state((outputs, None), src_valid_len)
+            pairs = self.decoder.run_blocks(tgt_in, state)[-1]
+        numbers = [to_numpy(weights) for weights in found]
+        own, source = zip(*[map(to_numpy, pair) for pair in pairs])
+        return numbers, list(own), list(source)
 
 
 # From notebooks/04_seq2seq.md, section "A loss that counts real tokens"
@@ -739,15 +793,9 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
 
 
 # From notebooks/06_training_vs_prediction.md, section "A model in a file"
-def named_weights(model):
-    """Return the model's weights by their names in the exchange format."""
-    encoder, decoder = model.encoder, model.decoder
-    named = {
-        "encoder.embedding": encoder.embedding.weight,
-        "decoder.embedding": decoder.embedding.weight,
-        "decoder.dense.w": decoder.dense.weight,
-        "decoder.dense.b": decoder.dense.bias,
-    }
+def gru_weights(encoder, decoder):
+    """Return the weights of all GRU layers, by their names in a file."""
+    named = {}
     directions = ("", encoder.rnn), (".backward", encoder.backward_rnn)
     for direction, layers in directions:
         for i, gru in enumerate(layers):
@@ -761,8 +809,26 @@ def named_weights(model):
         for part, layer in ("x", cell.W_x), ("h", cell.W_h):
             named[f"decoder.gru.{i}.w_{part}"] = layer.weight
             named[f"decoder.gru.{i}.b_{part}"] = layer.bias
-    for name, weight in decoder.own_weights().items():
-        named[f"decoder.{name}"] = weight
+    return named
+
+
+def named_weights(model):
+    """Return the model's weights by their names in the exchange format."""
+    encoder, decoder = model.encoder, model.decoder
+    named = {
+        "encoder.embedding": encoder.embedding.weight,
+        "decoder.embedding": decoder.embedding.weight,
+        "decoder.dense.w": decoder.dense.weight,
+        "decoder.dense.b": decoder.dense.bias,
+    }
+    parts = {"decoder": decoder}
+    if len(decoder.cells) > 0:
+        named |= gru_weights(encoder, decoder)
+    else:  # as in chapter 09, whose encoder names its weights itself
+        parts["encoder"] = encoder
+    for part, module in parts.items():
+        for name, weight in module.own_weights().items():
+            named[f"{part}.{name}"] = weight
     return named
 
 
@@ -788,14 +854,17 @@ def new_model(config):
     Decoder = decoders.get(config["kind"], Seq2SeqDecoder)
     names = "embed_size", "num_hiddens", "num_layers", "dropout"
     sizes = {name: config[name] for name in names}
+    options = {name: config[name] for name in exchange.OPTIONS[config["kind"]]}
+    if config["kind"] == "transformer":  # of chapter 09
+        del sizes["embed_size"]  # that is num_hiddens
+        encoder = Decoder.Encoder(config["src_vocab_size"], **sizes, **options)
+        decoder = Decoder(config["tgt_vocab_size"], **sizes, **options)
+        return Seq2Seq(encoder, decoder)
     encoder = Seq2SeqEncoder(
         config["src_vocab_size"], bidirectional=config["bidirectional"], **sizes
     )
     decoder = Decoder(
-        config["tgt_vocab_size"],
-        memory_size=encoder.output_size,
-        **{name: config[name] for name in exchange.OPTIONS[config["kind"]]},
-        **sizes,
+        config["tgt_vocab_size"], memory_size=encoder.output_size, **options, **sizes
     )
     return Seq2Seq(encoder, decoder)
 
@@ -1111,6 +1180,419 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         context = (*source, h_tilde, step + X.shape[1])
         state = DecoderState(np.stack(list(hidden)), context)
         return self.dense(outputs), state, weights
+
+
+# From notebooks/09_transformer.md, section "Positions"
+class PositionalEncoding(nn.Block):
+    """Adds to each step what tells its position: `sinusoids`.
+
+    Args:
+        num_hiddens: size of a step.
+        max_steps: number of positions.
+        dropout: probability with which training drops a number of the sum.
+    """
+
+    def __init__(self, num_hiddens, max_steps=1024, dropout=0):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        P = sinusoids(max_steps, num_hiddens)
+        self.P = np.array(P, ctx=device())
+
+    def forward(self, X, first_step=0):
+        """Add the positions.
+
+        Args:
+            X: (batch, steps, num_hiddens).
+            first_step: position of the first step, an integer or (batch,).
+
+        Returns:
+            The sum, of X's shape.
+
+        Raises:
+            ValueError: if X has more steps than there are positions.
+        """
+        if X.shape[1] > len(self.P):
+            raise ValueError(f"{X.shape[1]} steps are more than max_steps, {len(self.P)}")
+        first = np.array(first_step, dtype="int32", ctx=X.ctx).reshape(-1, 1)
+        steps = first + np.arange(X.shape[1], dtype="int32", ctx=X.ctx)
+        return self.dropout(X + np.take(self.P, steps, axis=0))
+
+
+# From notebooks/09_transformer.md, section "Several heads"
+class MultiHeadAttention(DotProductAttention):
+    """Several dot-product attentions side by side.
+
+    Each head has its own projections of queries, keys and values to
+    num_hiddens / num_heads numbers; a last matrix mixes what they find.
+
+    Args:
+        query_size, key_size, value_size: sizes of a query, key and value.
+        num_hiddens: size of the output, and of what all heads see together.
+        num_heads: how many; it must divide num_hiddens.
+        dropout: probability with which training drops a weight.
+
+    Called as every `Attention`; the output is (batch, queries, num_hiddens),
+    and the weights have an axis more, (batch, num_heads, queries, keys).
+
+    Raises ValueError if the heads do not divide num_hiddens.
+
+    Source: Vaswani et al. 2017, section 3.2.2.
+    """
+
+    def __init__(self, query_size, key_size, value_size, num_hiddens, num_heads, dropout=0):
+        super().__init__(dropout)
+        if num_hiddens % num_heads:
+            raise ValueError(
+                f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
+            )
+        self.num_heads, self.head_size = num_heads, num_hiddens // num_heads
+        self.W_q = drawn(nn.Dense(num_hiddens, in_units=query_size, flatten=False, use_bias=False))
+        self.W_k = drawn(nn.Dense(num_hiddens, in_units=key_size, flatten=False, use_bias=False))
+        self.W_v = drawn(nn.Dense(num_hiddens, in_units=value_size, flatten=False, use_bias=False))
+        self.W_o = drawn(
+            nn.Dense(num_hiddens, in_units=num_hiddens, flatten=False, use_bias=False)
+        )
+
+    def split(self, X):
+        """(batch, steps, num_hiddens) to (batch * heads, steps, size)."""
+        batch, steps, _ = X.shape
+        X = X.reshape(batch, steps, self.num_heads, self.head_size)
+        X = X.transpose(0, 2, 1, 3)
+        return X.reshape(batch * self.num_heads, steps, self.head_size)
+
+    def apart(self, X):
+        """(batch * heads, ...) to (batch, heads, ...)."""
+        shape = len(X) // self.num_heads, self.num_heads, *X.shape[1:]
+        return X.reshape(shape)
+
+    def join(self, X):
+        """(batch * heads, steps, size) to (batch, steps, num_hiddens)."""
+        X = self.apart(X).transpose(0, 2, 1, 3)
+        return X.reshape(*X.shape[:2], self.num_heads * self.head_size)
+
+    def project_keys(self, keys):
+        """Project the keys of all heads: (batch, keys, num_hiddens)."""
+        return self.W_k(keys)
+
+    def project(self, keys, values):
+        """Do all that needs no query: the projected keys and values."""
+        return self.W_k(keys), self.W_v(values)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None):
+        """Do the same with keys that have been projected already."""
+        projected_values = self.W_v(values)
+        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
+
+    def attend_projected(self, queries, projected_keys, projected_values, valid_lens=None):
+        """Do the same with keys and values that `project` returned."""
+        if valid_lens is not None:  # each head has the same
+            valid_lens = np.repeat(valid_lens, self.num_heads, axis=0)
+        queries, keys, values = map(
+            self.split, (self.W_q(queries), projected_keys, projected_values)
+        )
+        # (batch * heads, queries, size), (batch * heads, queries, keys)
+        output, weights = super().attend(queries, keys, values, valid_lens)
+        return self.W_o(self.join(output)), self.apart(weights)
+
+    def own_weights(self):
+        """Return the matrices by their small names."""
+        names = "W_q", "W_k", "W_v", "W_o"
+        return {name.lower(): getattr(self, name).weight for name in names}
+
+
+# From notebooks/09_transformer.md, section "The block"
+class PositionWiseFFN(nn.Block):
+    """A perceptron with one hidden layer, the same for every step.
+
+    Args:
+        num_hiddens: size of a step, before and after.
+        ffn_num_hiddens: number of hidden units.
+    """
+
+    def __init__(self, num_hiddens, ffn_num_hiddens):
+        super().__init__()
+        self.W_1 = drawn(nn.Dense(ffn_num_hiddens, in_units=num_hiddens, flatten=False))
+        self.W_2 = drawn(nn.Dense(num_hiddens, in_units=ffn_num_hiddens, flatten=False))
+
+    def forward(self, X):
+        """Return W_2 relu(W_1 x + b_1) + b_2 for each x of X."""
+        return self.W_2(npx.relu(self.W_1(X)))
+
+    def own_weights(self):
+        """Return matrices and biases by their small names."""
+        return {
+            "w_1": self.W_1.weight,
+            "b_1": self.W_1.bias,
+            "w_2": self.W_2.weight,
+            "b_2": self.W_2.bias,
+        }
+
+
+class AddNorm(nn.Block):
+    """The residual connection around a part of a block, and its norm.
+
+    Args:
+        num_hiddens: size of a step.
+        dropout: probability with which training drops a number of what the
+            part adds.
+        norm_first: whether the part reads its input normalized; if not, the
+            sum behind it is normalized.
+
+    Source: Ba et al. 2016; Xiong et al. 2020 on the place of the norm.
+    """
+
+    def __init__(self, num_hiddens, dropout=0, norm_first=True):
+        super().__init__()
+        self.norm_first, self.dropout = norm_first, nn.Dropout(dropout)
+        self.norm = drawn(nn.LayerNorm(epsilon=1e-5, in_channels=num_hiddens))
+
+    def before(self, X):
+        """Return what the part reads."""
+        return self.norm(X) if self.norm_first else X
+
+    def after(self, X, Y):
+        """Return the sum of the input X and what the part made of it, Y."""
+        X = X + self.dropout(Y)
+        return X if self.norm_first else self.norm(X)
+
+    def own_weights(self):
+        """Return gain and bias."""
+        return {"gain": self.norm.gamma, "bias": self.norm.beta}
+
+
+# From notebooks/09_transformer.md, section "Encoder and decoder"
+class TransformerEncoderBlock(nn.Block):
+    """Self-attention and a feed-forward network, each with its `AddNorm`.
+
+    Args:
+        num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first: those
+            of `TransformerEncoder`.
+    """
+
+    def __init__(self, num_hiddens, ffn_num_hiddens, num_heads, dropout=0, norm_first=True):
+        super().__init__()
+        sizes = 3 * [num_hiddens]  # of queries, keys and values
+        self.attention = MultiHeadAttention(*sizes, num_hiddens, num_heads, dropout)
+        self.ffn = PositionWiseFFN(num_hiddens, ffn_num_hiddens)
+        self.norms = nn.Sequential()
+        self.norms.add(*[AddNorm(num_hiddens, dropout, norm_first) for _ in range(2)])
+
+    def forward(self, X, valid_lens):
+        """Return the next X (batch, steps, num_hiddens), and all weights."""
+        Y = self.norms[0].before(X)
+        Y, weights = self.attention(Y, Y, Y, valid_lens)
+        X = self.norms[0].after(X, Y)
+        Y = self.ffn(self.norms[1].before(X))
+        return self.norms[1].after(X, Y), weights
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.attention, "ffn": self.ffn}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts)
+
+
+class TransformerEncoder(nn.Block):
+    """Embeddings, positions and blocks that read the source sentence.
+
+    Args:
+        vocab_size: number of tokens.
+        num_hiddens: size of an embedding, and of each step in every block.
+        ffn_num_hiddens: hidden units of the feed-forward networks.
+        num_heads: heads of each attention; they divide num_hiddens.
+        num_layers: number of blocks.
+        dropout: probability of dropping a number of the embeddings, of what
+            a part adds, or an attention weight.
+        norm_first: whether blocks normalize what their parts read, not what
+            they give; then there is a last norm behind all blocks.
+
+    Padding never changes a sentence's result; an empty sentence's are 0.
+
+    Source: Vaswani et al. 2017, section 3.
+    """
+
+    bidirectional = True
+
+    def __init__(
+        self,
+        vocab_size,
+        num_hiddens,
+        ffn_num_hiddens,
+        num_heads,
+        num_layers,
+        dropout=0,
+        norm_first=True,
+    ):
+        super().__init__()
+        sizes = vocab_size, num_hiddens, num_hiddens, num_layers, dropout
+        self.sizes, self.output_size = Sizes(*sizes), num_hiddens
+        embedding = nn.Embedding(vocab_size, num_hiddens, weight_initializer=init.Normal(1))
+        self.embedding = drawn(embedding)
+        self.positions = PositionalEncoding(num_hiddens, dropout=dropout)
+        block = num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first
+        self.blocks = nn.Sequential()
+        self.blocks.add(*[TransformerEncoderBlock(*block) for _ in range(num_layers)])
+        self.last = AddNorm(num_hiddens) if norm_first else None
+
+    def run_blocks(self, X, valid_lens):
+        """Return the outputs, and a list of each block's attention weights."""
+        X, all_weights = self.positions(self.embedding(X)), []
+        for block in self.blocks:
+            X, weights = block(X, valid_lens)
+            all_weights.append(weights)  # (batch, heads, steps, steps)
+        X = X if self.last is None else self.last.before(X)
+        return sequence_mask(X, valid_lens), all_weights
+
+    def forward(self, X, valid_lens):
+        """Read a batch of sentences.
+
+        Args:
+            X: (batch, steps) token ids.
+            valid_lens: (batch,) integers.
+
+        Returns:
+            The pair of outputs (batch, steps, num_hiddens), 0 behind each
+            sentence's end, and None: there is no state.
+        """
+        return self.run_blocks(X, valid_lens)[0], None
+
+    def own_weights(self):
+        """Return all but the embedding by their names in a file."""
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
+
+class TransformerDecoderBlock(nn.Block):
+    """Self-attention, attention to the source, a feed-forward network.
+
+    Args:
+        num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first: those
+            of `TransformerDecoder`.
+    """
+
+    def __init__(self, num_hiddens, ffn_num_hiddens, num_heads, dropout=0, norm_first=True):
+        super().__init__()
+        sizes = 3 * [num_hiddens]  # of queries, keys and values
+        self.self_attention = MultiHeadAttention(*sizes, num_hiddens, num_heads, dropout)
+        self.cross_attention = MultiHeadAttention(*sizes, num_hiddens, num_heads, dropout)
+        self.ffn = PositionWiseFFN(num_hiddens, ffn_num_hiddens)
+        self.norms = nn.Sequential()
+        self.norms.add(*[AddNorm(num_hiddens, dropout, norm_first) for _ in range(3)])
+
+    def forward(self, X, past, own_lens, memory, enc_valid_lens):
+        """Make the steps of X, which follow those of the past.
+
+        Args:
+            X: (batch, steps, num_hiddens).
+            past: projected keys and values of the steps before, (batch,
+                steps before, num_hiddens) each.
+            own_lens: (batch, steps), how many steps each of these may see.
+            memory: projected keys and values of the source, (batch, source
+                steps, num_hiddens) each.
+            enc_valid_lens: (batch,), the source's lengths.
+
+        Returns:
+            The next X; past with these steps; and the weights of both
+            attentions (batch, heads, steps, steps so far or source steps).
+        """
+        Y = self.norms[0].before(X)
+        keys, values = self.self_attention.project(Y, Y)
+        if past is not None:
+            keys, values = (
+                np.concatenate([old, new], axis=1) for old, new in zip(past, (keys, values))
+            )
+        Y, own_weights = self.self_attention.attend_projected(Y, keys, values, own_lens)
+        X = self.norms[0].after(X, Y)
+        Y = self.norms[1].before(X)
+        Y, weights = self.cross_attention.attend_projected(Y, *memory, enc_valid_lens)
+        X = self.norms[1].after(X, Y)
+        Y = self.ffn(self.norms[2].before(X))
+        return (self.norms[2].after(X, Y), (keys, values), (own_weights, weights))
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.self_attention, "cross": self.cross_attention}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts | {"ffn": self.ffn})
+
+
+class TransformerDecoder(AttentionDecoder):
+    """Embeddings, positions and blocks that write the target sentence.
+
+    Args:
+        vocab_size, num_hiddens, ffn_num_hiddens, num_heads, num_layers,
+            dropout, norm_first: as `TransformerEncoder`, whose num_hiddens
+            and num_layers they are, too.
+        memory_size: width of the encoder's outputs; None for num_hiddens.
+
+    The state's hidden part is the past: projected keys and values of each
+    block (2 * num_layers, batch, steps so far, num_hiddens). The context has
+    the same of the source, (batch, source steps, num_hiddens) each, the valid
+    lengths, and the number of the next step (batch,). The attention weights
+    that it returns are the mean over the heads of the last block.
+
+    Source: Vaswani et al. 2017, section 3.
+    """
+
+    kind = "transformer"
+    option_names = "num_heads", "ffn_num_hiddens", "norm_first"
+    Encoder = TransformerEncoder
+
+    def __init__(
+        self,
+        vocab_size,
+        num_hiddens,
+        ffn_num_hiddens,
+        num_heads,
+        num_layers,
+        dropout=0,
+        norm_first=True,
+        *,
+        memory_size=None,
+    ):
+        sizes = Sizes(vocab_size, num_hiddens, num_hiddens, num_layers, dropout)
+        super().__init__(sizes, None, memory_size or num_hiddens)
+        self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
+        self.norm_first = norm_first
+        self.positions = PositionalEncoding(num_hiddens, dropout=dropout)
+        block = num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first
+        self.blocks = nn.Sequential()
+        self.blocks.add(*[TransformerDecoderBlock(*block) for _ in range(num_layers)])
+        self.last = AddNorm(num_hiddens) if norm_first else None
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        outputs, _ = enc_outputs
+        memory = []
+        for block in self.blocks:  # once for all steps
+            memory += block.cross_attention.project(outputs, outputs)
+        past = np.zeros((0, len(outputs)), ctx=outputs.ctx)  # no step yet
+        step = np.zeros_like(enc_valid_lens)
+        return DecoderState(past, (*memory, enc_valid_lens, step))
+
+    def run_blocks(self, X, state):
+        """Return logits, the next state, and a list of pairs of weights."""
+        past, (*memory, enc_valid_lens, step) = state
+        # The causal mask: step 0 may see 1 step, step 1 may see 2, ...
+        own_lens = np.expand_dims(step, 1) + np.arange(X.shape[1], dtype="int32", ctx=X.ctx) + 1
+        context = *memory, enc_valid_lens, step + X.shape[1]
+        X, now, all_weights = self.positions(self.embedding(X), step), [], []
+        for i, block in enumerate(self.blocks):
+            before = (past[2 * i], past[2 * i + 1]) if len(past) else None
+            source = memory[2 * i : 2 * i + 2]
+            X, pair, weights = block(X, before, own_lens, source, enc_valid_lens)
+            now += pair
+            all_weights.append(weights)
+        X = X if self.last is None else self.last.before(X)
+        return (self.dense(X), DecoderState(np.stack(now), context), all_weights)
+
+    def forward(self, X, state):
+        logits, state, all_weights = self.run_blocks(X, state)
+        _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
+        return logits, state, weights.mean(axis=1)
+
+    def own_weights(self):
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
 
 
 __getattr__ = compat.fall_through("mxnet")

@@ -23,8 +23,11 @@ __all__ = [
     *common.__all__, "device", "from_numpy", "to_numpy", "sequence_mask", "masked_softmax",
     "Attention", "DotProductAttention", "drawn", "AdditiveAttention", "BilinearAttention",
     "GRUCell", "Seq2SeqEncoder", "Decoder", "Seq2SeqDecoder", "Seq2Seq", "masked_loss",
-    "AttentionDecoder", "Seq2SeqAttentionDecoder", "named_weights", "new_model", "load_model",
-    "GlobalAttention", "LocalAttention", "Seq2SeqGlobalDecoder",
+    "AttentionDecoder", "Seq2SeqAttentionDecoder", "gru_weights", "named_weights", "new_model",
+    "load_model", "GlobalAttention", "LocalAttention", "Seq2SeqGlobalDecoder",
+    "PositionalEncoding", "MultiHeadAttention", "PositionWiseFFN", "AddNorm",
+    "TransformerEncoderBlock", "TransformerEncoder", "TransformerDecoderBlock",
+    "TransformerDecoder",
 ]
 # fmt: on
 
@@ -409,7 +412,8 @@ class Decoder(DecoderInterface, keras.layers.Layer):
 
     Args:
         sizes: `Sizes`.
-        input_size: size of the first GRU layer's input.
+        input_size: size of the first GRU layer's input; None for a decoder
+            without such layers, as chapter 09 has it.
         memory_size: width of the encoder's outputs that it was built for;
             None if it does not read them.
     """
@@ -423,6 +427,8 @@ class Decoder(DecoderInterface, keras.layers.Layer):
         )
         self.embedding = drawn(embedding)
         input_sizes = [input_size] + [num_hiddens] * (num_layers - 1)
+        if input_size is None:
+            input_sizes = []
         self.cells = [GRUCell(size, num_hiddens) for size in input_sizes]
         self.dropout = keras.layers.Dropout(dropout)
         self.dense = drawn(keras.layers.Dense(vocab_size), num_hiddens)
@@ -548,15 +554,17 @@ class Seq2Seq(Seq2SeqInterface, keras.Model):
         optimizer.apply(gradients)
         return loss
 
-    def make_steps(self, lr, grad_clip, num_steps, seed):
+    def reseed(self, seed):
         # What is not trained are the dropouts' random generators
         for i, generator in enumerate(self.non_trainable_variables):
             generator.assign((seed, i))
-        schedule = keras.optimizers.schedules.PolynomialDecay(lr, num_steps, end_learning_rate=0)
-        optimizer = keras.optimizers.Adam(schedule, epsilon=tf.Variable(0.0))
-        optimizer.build([v.value for v in self.trainable_variables])
 
-        def train_step(*batch):
+    def make_steps(self, learning_rate, grad_clip):
+        optimizer = keras.optimizers.Adam(epsilon=tf.Variable(0.0))
+        optimizer.build([v.value for v in self.trainable_variables])
+        num_made = 0
+
+        def update(*batch):
             # Keras adds epsilon before it corrects the bias, the paper after it
             step = tf.cast(optimizer.iterations + 1, tf.float32)
             optimizer.epsilon.assign(1e-8 * tf.sqrt(1 - optimizer.beta_2**step))
@@ -574,7 +582,25 @@ class Seq2Seq(Seq2SeqInterface, keras.Model):
             )
             return lambda batch: graph(*map(tf.constant, batch))
 
-        return compiled(train_step), compiled(evaluate)
+        compiled_update = compiled(update)
+
+        def train_step(batch):
+            nonlocal num_made
+            optimizer.learning_rate.assign(learning_rate(num_made))
+            num_made += 1
+            return compiled_update(batch)
+
+        def get_state():
+            arrays = {}
+            optimizer.save_own_variables(arrays)
+            return arrays
+
+        def set_state(arrays, step):
+            nonlocal num_made
+            num_made = step
+            optimizer.load_own_variables(arrays)
+
+        return Steps(train_step, compiled(evaluate), get_state, set_state)
 
     # From notebooks/04_seq2seq.md, section "Fed the truth, or its own words"
     @tf.function(
@@ -597,14 +623,18 @@ class Seq2Seq(Seq2SeqInterface, keras.Model):
     def start_decoding(self, src, src_valid_len):
         return self.first_state(src, src_valid_len)
 
-    def decode(self, tokens, state, rows=None):
+    def decode(self, tokens, state, rows=None, best=None):
         if rows is not None:
             hidden, context = state
             context = tf.nest.map_structure(lambda c: tf.gather(c, rows), context)
             state = DecoderState(tf.gather(hidden, rows, axis=1), context)
         logits, state, weights = self.next_state(tokens, state)
+        found = [logits]
+        if best is not None:
+            found = tf.math.top_k(tf.nn.log_softmax(logits), best)
         weights = None if weights is None else to_numpy(weights)
-        return to_numpy(logits), weights, state
+        found = tuple(map(to_numpy, found))
+        return found if best else found[0], weights, state
 
     # From notebooks/06_training_vs_prediction.md, section "A model in a file"
     def export_weights(self):
@@ -613,6 +643,29 @@ class Seq2Seq(Seq2SeqInterface, keras.Model):
     def import_weights(self, weights):
         for name, weight in named_weights(self).items():
             weight.assign(weights[name])
+
+    # From notebooks/09_transformer.md, section "What the heads look at"
+    def head_weights(self, src, src_valid_len, tgt_in):
+        """Return the attention weights of every head under teacher forcing.
+
+        Args:
+            src: NumPy int32 (batch, source steps).
+            src_valid_len: NumPy int32 (batch,).
+            tgt_in: NumPy int32 (batch, target steps), <bos> first.
+
+        Returns:
+            Three lists of NumPy arrays, one for each block: of the encoder
+            (batch, heads, source steps, source steps), of the decoder itself
+            (batch, heads, target steps, target steps), and of the decoder's
+            looks at the source (batch, heads, target steps, source steps).
+        """
+        src, src_valid_len, tgt_in = map(tf.constant, (src, src_valid_len, tgt_in))
+        outputs, found = self.encoder.run_blocks(src, src_valid_len)
+        state = self.decoder.init_state((outputs, None), src_valid_len)
+        pairs = self.decoder.run_blocks(tgt_in, state)[-1]
+        numbers = [to_numpy(weights) for weights in found]
+        own, source = zip(*[map(to_numpy, pair) for pair in pairs])
+        return numbers, list(own), list(source)
 
 
 # From notebooks/04_seq2seq.md, section "A loss that counts real tokens"
@@ -695,15 +748,9 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
 
 
 # From notebooks/06_training_vs_prediction.md, section "A model in a file"
-def named_weights(model):
-    """Return the model's weights by their names in the exchange format."""
-    encoder, decoder = model.encoder, model.decoder
-    named = {
-        "encoder.embedding": encoder.embedding.embeddings,
-        "decoder.embedding": decoder.embedding.embeddings,
-        "decoder.dense.w": decoder.dense.kernel,
-        "decoder.dense.b": decoder.dense.bias,
-    }
+def gru_weights(encoder, decoder):
+    """Return the weights of all GRU layers, by their names in a file."""
+    named = {}
     stacks = {"encoder.gru.{}": encoder.cells, "decoder.gru.{}": decoder.cells}
     if encoder.bidirectional:
         stacks["encoder.gru.{}.backward"] = encoder.backward_cells
@@ -714,8 +761,26 @@ def named_weights(model):
             for part, layer in ("x", cell.W_x), ("h", cell.W_h):
                 named[f"{prefix.format(i)}.w_{part}"] = layer.kernel
                 named[f"{prefix.format(i)}.b_{part}"] = layer.bias
-    for name, weight in decoder.own_weights().items():
-        named[f"decoder.{name}"] = weight
+    return named
+
+
+def named_weights(model):
+    """Return the model's weights by their names in the exchange format."""
+    encoder, decoder = model.encoder, model.decoder
+    named = {
+        "encoder.embedding": encoder.embedding.embeddings,
+        "decoder.embedding": decoder.embedding.embeddings,
+        "decoder.dense.w": decoder.dense.kernel,
+        "decoder.dense.b": decoder.dense.bias,
+    }
+    parts = {"decoder": decoder}
+    if len(decoder.cells) > 0:
+        named |= gru_weights(encoder, decoder)
+    else:  # as in chapter 09, whose encoder names its weights itself
+        parts["encoder"] = encoder
+    for part, module in parts.items():
+        for name, weight in module.own_weights().items():
+            named[f"{part}.{name}"] = weight
     return named
 
 
@@ -736,14 +801,17 @@ def new_model(config):
     Decoder = decoders.get(config["kind"], Seq2SeqDecoder)
     names = "embed_size", "num_hiddens", "num_layers", "dropout"
     sizes = {name: config[name] for name in names}
+    options = {name: config[name] for name in exchange.OPTIONS[config["kind"]]}
+    if config["kind"] == "transformer":  # of chapter 09
+        del sizes["embed_size"]  # that is num_hiddens
+        encoder = Decoder.Encoder(config["src_vocab_size"], **sizes, **options)
+        decoder = Decoder(config["tgt_vocab_size"], **sizes, **options)
+        return Seq2Seq(encoder, decoder)
     encoder = Seq2SeqEncoder(
         config["src_vocab_size"], bidirectional=config["bidirectional"], **sizes
     )
     decoder = Decoder(
-        config["tgt_vocab_size"],
-        memory_size=encoder.output_size,
-        **{name: config[name] for name in exchange.OPTIONS[config["kind"]]},
-        **sizes,
+        config["tgt_vocab_size"], memory_size=encoder.output_size, **options, **sizes
     )
     return Seq2Seq(encoder, decoder)
 
@@ -1047,6 +1115,423 @@ class Seq2SeqGlobalDecoder(AttentionDecoder):
         hidden = tf.stack([h[-1] for h in hidden])
         state = DecoderState(hidden, context)
         return self.dense(outputs), state, weights
+
+
+# From notebooks/09_transformer.md, section "Positions"
+class PositionalEncoding(keras.layers.Layer):
+    """Adds to each step what tells its position: `sinusoids`.
+
+    Args:
+        num_hiddens: size of a step.
+        max_steps: number of positions.
+        dropout: probability with which training drops a number of the sum.
+    """
+
+    def __init__(self, num_hiddens, max_steps=1024, dropout=0):
+        super().__init__()
+        self.dropout = keras.layers.Dropout(dropout)
+        P = sinusoids(max_steps, num_hiddens)
+        with tf.device(device()):
+            self.P = tf.constant(P)
+
+    def call(self, X, first_step=0):
+        """Add the positions.
+
+        Args:
+            X: (batch, steps, num_hiddens).
+            first_step: position of the first step, an integer or (batch,).
+
+        Returns:
+            The sum, of X's shape.
+
+        Raises:
+            ValueError: if X has more steps than there are positions.
+        """
+        if X.shape[1] is not None and X.shape[1] > self.P.shape[0]:
+            raise ValueError(f"{X.shape[1]} steps are more than max_steps, {self.P.shape[0]}")
+        first = tf.reshape(tf.cast(first_step, tf.int32), (-1, 1))
+        steps = first + tf.range(tf.shape(X)[1])
+        return self.dropout(X + tf.gather(self.P, steps))
+
+
+# From notebooks/09_transformer.md, section "Several heads"
+class MultiHeadAttention(DotProductAttention):
+    """Several dot-product attentions side by side.
+
+    Each head has its own projections of queries, keys and values to
+    num_hiddens / num_heads numbers; a last matrix mixes what they find.
+
+    Args:
+        query_size, key_size, value_size: sizes of a query, key and value.
+        num_hiddens: size of the output, and of what all heads see together.
+        num_heads: how many; it must divide num_hiddens.
+        dropout: probability with which training drops a weight.
+
+    Called as every `Attention`; the output is (batch, queries, num_hiddens),
+    and the weights have an axis more, (batch, num_heads, queries, keys).
+
+    Raises ValueError if the heads do not divide num_hiddens.
+
+    Source: Vaswani et al. 2017, section 3.2.2.
+    """
+
+    def __init__(self, query_size, key_size, value_size, num_hiddens, num_heads, dropout=0):
+        super().__init__(dropout)
+        if num_hiddens % num_heads:
+            raise ValueError(
+                f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
+            )
+        self.num_heads, self.head_size = num_heads, num_hiddens // num_heads
+        self.W_q = drawn(keras.layers.Dense(num_hiddens, use_bias=False), query_size)
+        self.W_k = drawn(keras.layers.Dense(num_hiddens, use_bias=False), key_size)
+        self.W_v = drawn(keras.layers.Dense(num_hiddens, use_bias=False), value_size)
+        self.W_o = drawn(keras.layers.Dense(num_hiddens, use_bias=False), num_hiddens)
+        self.built = True  # all weights are there
+
+    def split(self, X):
+        """(batch, steps, num_hiddens) to (batch * heads, steps, size)."""
+        batch, steps = tf.shape(X)[0], tf.shape(X)[1]
+        X = tf.reshape(X, (batch, steps, self.num_heads, self.head_size))
+        X = tf.transpose(X, (0, 2, 1, 3))
+        return tf.reshape(X, (batch * self.num_heads, steps, self.head_size))
+
+    def apart(self, X):
+        """(batch * heads, ...) to (batch, heads, ...)."""
+        shape = tf.shape(X)
+        batch = shape[0] // self.num_heads
+        shape = tf.concat(([batch, self.num_heads], shape[1:]), axis=0)
+        return tf.reshape(X, shape)
+
+    def join(self, X):
+        """(batch * heads, steps, size) to (batch, steps, num_hiddens)."""
+        X = tf.transpose(self.apart(X), (0, 2, 1, 3))
+        size = self.num_heads * self.head_size
+        return tf.reshape(X, (tf.shape(X)[0], tf.shape(X)[1], size))
+
+    def project_keys(self, keys):
+        """Project the keys of all heads: (batch, keys, num_hiddens)."""
+        return self.W_k(keys)
+
+    def project(self, keys, values):
+        """Do all that needs no query: the projected keys and values."""
+        return self.W_k(keys), self.W_v(values)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None):
+        """Do the same with keys that have been projected already."""
+        projected_values = self.W_v(values)
+        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
+
+    def attend_projected(self, queries, projected_keys, projected_values, valid_lens=None):
+        """Do the same with keys and values that `project` returned."""
+        if valid_lens is not None:  # each head has the same
+            valid_lens = tf.repeat(valid_lens, self.num_heads, axis=0)
+        queries, keys, values = map(
+            self.split, (self.W_q(queries), projected_keys, projected_values)
+        )
+        # (batch * heads, queries, size), (batch * heads, queries, keys)
+        output, weights = super().attend(queries, keys, values, valid_lens)
+        return self.W_o(self.join(output)), self.apart(weights)
+
+    def own_weights(self):
+        """Return the matrices by their small names."""
+        names = "W_q", "W_k", "W_v", "W_o"
+        return {name.lower(): getattr(self, name).kernel for name in names}
+
+
+# From notebooks/09_transformer.md, section "The block"
+class PositionWiseFFN(keras.layers.Layer):
+    """A perceptron with one hidden layer, the same for every step.
+
+    Args:
+        num_hiddens: size of a step, before and after.
+        ffn_num_hiddens: number of hidden units.
+    """
+
+    def __init__(self, num_hiddens, ffn_num_hiddens):
+        super().__init__()
+        self.W_1 = drawn(keras.layers.Dense(ffn_num_hiddens), num_hiddens)
+        self.W_2 = drawn(keras.layers.Dense(num_hiddens), ffn_num_hiddens)
+        self.built = True  # all weights are there
+
+    def call(self, X):
+        """Return W_2 relu(W_1 x + b_1) + b_2 for each x of X."""
+        return self.W_2(tf.nn.relu(self.W_1(X)))
+
+    def own_weights(self):
+        """Return matrices and biases by their small names."""
+        return {
+            "w_1": self.W_1.kernel,
+            "b_1": self.W_1.bias,
+            "w_2": self.W_2.kernel,
+            "b_2": self.W_2.bias,
+        }
+
+
+class AddNorm(keras.layers.Layer):
+    """The residual connection around a part of a block, and its norm.
+
+    Args:
+        num_hiddens: size of a step.
+        dropout: probability with which training drops a number of what the
+            part adds.
+        norm_first: whether the part reads its input normalized; if not, the
+            sum behind it is normalized.
+
+    Source: Ba et al. 2016; Xiong et al. 2020 on the place of the norm.
+    """
+
+    def __init__(self, num_hiddens, dropout=0, norm_first=True):
+        super().__init__()
+        self.norm_first, self.dropout = (norm_first, keras.layers.Dropout(dropout))
+        self.norm = drawn(keras.layers.LayerNormalization(epsilon=1e-5), num_hiddens)
+        self.built = True  # all weights are there
+
+    def before(self, X):
+        """Return what the part reads."""
+        return self.norm(X) if self.norm_first else X
+
+    def after(self, X, Y):
+        """Return the sum of the input X and what the part made of it, Y."""
+        X = X + self.dropout(Y)
+        return X if self.norm_first else self.norm(X)
+
+    def own_weights(self):
+        """Return gain and bias."""
+        return {"gain": self.norm.gamma, "bias": self.norm.beta}
+
+
+# From notebooks/09_transformer.md, section "Encoder and decoder"
+class TransformerEncoderBlock(keras.layers.Layer):
+    """Self-attention and a feed-forward network, each with its `AddNorm`.
+
+    Args:
+        num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first: those
+            of `TransformerEncoder`.
+    """
+
+    def __init__(self, num_hiddens, ffn_num_hiddens, num_heads, dropout=0, norm_first=True):
+        super().__init__()
+        sizes = 3 * [num_hiddens]  # of queries, keys and values
+        self.attention = MultiHeadAttention(*sizes, num_hiddens, num_heads, dropout)
+        self.ffn = PositionWiseFFN(num_hiddens, ffn_num_hiddens)
+        self.norms = [AddNorm(num_hiddens, dropout, norm_first) for _ in range(2)]
+        self.built = True  # all weights are there
+
+    def call(self, X, valid_lens):
+        """Return the next X (batch, steps, num_hiddens), and all weights."""
+        Y = self.norms[0].before(X)
+        Y, weights = self.attention(Y, Y, Y, valid_lens)
+        X = self.norms[0].after(X, Y)
+        Y = self.ffn(self.norms[1].before(X))
+        return self.norms[1].after(X, Y), weights
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.attention, "ffn": self.ffn}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts)
+
+
+class TransformerEncoder(keras.layers.Layer):
+    """Embeddings, positions and blocks that read the source sentence.
+
+    Args:
+        vocab_size: number of tokens.
+        num_hiddens: size of an embedding, and of each step in every block.
+        ffn_num_hiddens: hidden units of the feed-forward networks.
+        num_heads: heads of each attention; they divide num_hiddens.
+        num_layers: number of blocks.
+        dropout: probability of dropping a number of the embeddings, of what
+            a part adds, or an attention weight.
+        norm_first: whether blocks normalize what their parts read, not what
+            they give; then there is a last norm behind all blocks.
+
+    Padding never changes a sentence's result; an empty sentence's are 0.
+
+    Source: Vaswani et al. 2017, section 3.
+    """
+
+    bidirectional = True
+
+    def __init__(
+        self,
+        vocab_size,
+        num_hiddens,
+        ffn_num_hiddens,
+        num_heads,
+        num_layers,
+        dropout=0,
+        norm_first=True,
+    ):
+        super().__init__()
+        sizes = vocab_size, num_hiddens, num_hiddens, num_layers, dropout
+        self.sizes, self.output_size = Sizes(*sizes), num_hiddens
+        embedding = keras.layers.Embedding(
+            vocab_size, num_hiddens, keras.initializers.RandomNormal(stddev=1)
+        )
+        self.embedding = drawn(embedding)
+        self.positions = PositionalEncoding(num_hiddens, dropout=dropout)
+        block = num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first
+        self.blocks = [TransformerEncoderBlock(*block) for _ in range(num_layers)]
+        self.last = AddNorm(num_hiddens) if norm_first else None
+        self.built = True  # all weights are there
+
+    def run_blocks(self, X, valid_lens):
+        """Return the outputs, and a list of each block's attention weights."""
+        X, all_weights = self.positions(self.embedding(X)), []
+        for block in self.blocks:
+            X, weights = block(X, valid_lens)
+            all_weights.append(weights)  # (batch, heads, steps, steps)
+        X = X if self.last is None else self.last.before(X)
+        return sequence_mask(X, valid_lens), all_weights
+
+    def call(self, X, valid_lens):
+        """Read a batch of sentences.
+
+        Args:
+            X: (batch, steps) token ids.
+            valid_lens: (batch,) integers.
+
+        Returns:
+            The pair of outputs (batch, steps, num_hiddens), 0 behind each
+            sentence's end, and None: there is no state.
+        """
+        return self.run_blocks(X, valid_lens)[0], None
+
+    def own_weights(self):
+        """Return all but the embedding by their names in a file."""
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
+
+class TransformerDecoderBlock(keras.layers.Layer):
+    """Self-attention, attention to the source, a feed-forward network.
+
+    Args:
+        num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first: those
+            of `TransformerDecoder`.
+    """
+
+    def __init__(self, num_hiddens, ffn_num_hiddens, num_heads, dropout=0, norm_first=True):
+        super().__init__()
+        sizes = 3 * [num_hiddens]  # of queries, keys and values
+        self.self_attention = MultiHeadAttention(*sizes, num_hiddens, num_heads, dropout)
+        self.cross_attention = MultiHeadAttention(*sizes, num_hiddens, num_heads, dropout)
+        self.ffn = PositionWiseFFN(num_hiddens, ffn_num_hiddens)
+        self.norms = [AddNorm(num_hiddens, dropout, norm_first) for _ in range(3)]
+        self.built = True  # all weights are there
+
+    def call(self, X, past, own_lens, memory, enc_valid_lens):
+        """Make the steps of X, which follow those of the past.
+
+        Args:
+            X: (batch, steps, num_hiddens).
+            past: projected keys and values of the steps before, (batch,
+                steps before, num_hiddens) each.
+            own_lens: (batch, steps), how many steps each of these may see.
+            memory: projected keys and values of the source, (batch, source
+                steps, num_hiddens) each.
+            enc_valid_lens: (batch,), the source's lengths.
+
+        Returns:
+            The next X; past with these steps; and the weights of both
+            attentions (batch, heads, steps, steps so far or source steps).
+        """
+        Y = self.norms[0].before(X)
+        new = self.self_attention.project(Y, Y)
+        keys, values = (tf.concat((old, new), axis=1) for old, new in zip(past, new))
+        Y, own_weights = self.self_attention.attend_projected(Y, keys, values, own_lens)
+        X = self.norms[0].after(X, Y)
+        Y = self.norms[1].before(X)
+        Y, weights = self.cross_attention.attend_projected(Y, *memory, enc_valid_lens)
+        X = self.norms[1].after(X, Y)
+        Y = self.ffn(self.norms[2].before(X))
+        return (self.norms[2].after(X, Y), (keys, values), (own_weights, weights))
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.self_attention, "cross": self.cross_attention}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts | {"ffn": self.ffn})
+
+
+class TransformerDecoder(AttentionDecoder):
+    """Embeddings, positions and blocks that write the target sentence.
+
+    Args:
+        vocab_size, num_hiddens, ffn_num_hiddens, num_heads, num_layers,
+            dropout, norm_first: as `TransformerEncoder`, whose num_hiddens
+            and num_layers they are, too.
+        memory_size: width of the encoder's outputs; None for num_hiddens.
+
+    The state's hidden part is the past: projected keys and values of each
+    block (2 * num_layers, batch, steps so far, num_hiddens). The context has
+    the same of the source, (batch, source steps, num_hiddens) each, the valid
+    lengths, and the number of the next step (batch,). The attention weights
+    that it returns are the mean over the heads of the last block.
+
+    Source: Vaswani et al. 2017, section 3.
+    """
+
+    kind = "transformer"
+    option_names = "num_heads", "ffn_num_hiddens", "norm_first"
+    Encoder = TransformerEncoder
+
+    def __init__(
+        self,
+        vocab_size,
+        num_hiddens,
+        ffn_num_hiddens,
+        num_heads,
+        num_layers,
+        dropout=0,
+        norm_first=True,
+        *,
+        memory_size=None,
+    ):
+        sizes = Sizes(vocab_size, num_hiddens, num_hiddens, num_layers, dropout)
+        super().__init__(sizes, None, memory_size or num_hiddens)
+        self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
+        self.norm_first = norm_first
+        self.positions = PositionalEncoding(num_hiddens, dropout=dropout)
+        block = num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first
+        self.blocks = [TransformerDecoderBlock(*block) for _ in range(num_layers)]
+        self.last = AddNorm(num_hiddens) if norm_first else None
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        outputs, _ = enc_outputs
+        memory = []
+        for block in self.blocks:  # once for all steps
+            memory += block.cross_attention.project(outputs, outputs)
+        shape = (2 * len(self.blocks), tf.shape(outputs)[0], 0, outputs.shape[-1])
+        past = tf.zeros(shape)  # keys and values of no step yet
+        step = tf.zeros_like(enc_valid_lens)
+        return DecoderState(past, (*memory, enc_valid_lens, step))
+
+    def run_blocks(self, X, state):
+        """Return logits, the next state, and a list of pairs of weights."""
+        past, (*memory, enc_valid_lens, step) = state
+        # The causal mask: step 0 may see 1 step, step 1 may see 2, ...
+        own_lens = step[:, None] + tf.range(tf.shape(X)[1]) + 1
+        context = *memory, enc_valid_lens, step + tf.shape(X)[1]
+        X, now, all_weights = self.positions(self.embedding(X), step), [], []
+        for i, block in enumerate(self.blocks):
+            before = (past[2 * i], past[2 * i + 1])
+            source = memory[2 * i : 2 * i + 2]
+            X, pair, weights = block(X, before, own_lens, source, enc_valid_lens)
+            now += pair
+            all_weights.append(weights)
+        X = X if self.last is None else self.last.before(X)
+        return (self.dense(X), DecoderState(tf.stack(now), context), all_weights)
+
+    def call(self, X, state):
+        logits, state, all_weights = self.run_blocks(X, state)
+        _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
+        return logits, state, tf.reduce_mean(weights, axis=1)
+
+    def own_weights(self):
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
 
 
 __getattr__ = compat.fall_through("tensorflow")

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any, Self, overload
 
 import numpy as np
@@ -184,8 +185,9 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTINUED = re.compile(r"<0x[89AB][0-9A-F]>")  # a byte within a character of UTF-8
 # Merges stay within such a piece: a word with the space before it and the apostrophe behind it, a
-# digit, or a run of signs. Vowel signs (\p{M}) belong to their letters.
-_PIECE = r" ?[\p{L}\p{M}]+['’]?| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|\s+"
+# digit, or a run of signs. Vowel signs (\p{M}) belong to their letters. Nothing is tried twice
+# (?+, ++), which is faster.
+_PIECE = r" ?+(?:[\p{L}\p{M}]++['’]?+|\p{N}|[^\s\p{L}\p{M}\p{N}]++)|\s++"
 
 
 class Subwords(Vocab):
@@ -267,15 +269,20 @@ class Subwords(Vocab):
         vocab = cls(fixed, (), language, lower, spaced)
         learner = Tokenizer(models.BPE())
         learner.pre_tokenizer = _pieces()
-        # Half of the room at most for single characters, so that Chinese has merges too.
-        alphabet = max(1, room // 2) if merge else room
+        prepared = [vocab.prepare(text) for text in texts]
+        # Half of the room at most for single characters, so that Chinese has merges too. Which
+        # ones is said here, since the trainer leaves it to chance among equally frequent ones.
+        counts = Counter(chain.from_iterable(prepared))
+        frequent = sorted(counts, key=lambda character: (-counts[character], character))
+        alphabet = frequent[: max(1, room // 2) if merge else room]
         trainer = trainers.BpeTrainer(
             vocab_size=room if merge else 0,
             min_frequency=2,
-            limit_alphabet=alphabet,
+            initial_alphabet=alphabet,
+            limit_alphabet=len(alphabet),
             show_progress=False,
         )
-        learner.train_from_iterator(map(vocab.prepare, texts), trainer)
+        learner.train_from_iterator(prepared, trainer)
         learned = json.loads(learner.to_str())["model"]
         pieces = sorted(learned["vocab"], key=learned["vocab"].get)
         return cls([*fixed, *pieces], learned["merges"], language, lower, spaced)

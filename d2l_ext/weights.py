@@ -24,6 +24,7 @@ OPTIONS = {  # what a configuration has beside CONFIG_KEYS, for each kind of dec
     "plain": (),
     "attention": (),
     "global": ("score", "input_feeding", "local", "window"),
+    "transformer": ("num_heads", "ffn_num_hiddens", "norm_first"),
 }
 KINDS = tuple(OPTIONS)
 SCORES = ("dot", "general", "concat")
@@ -46,21 +47,28 @@ def expected_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     Args:
         config: dict with the keys `CONFIG_KEYS` and the `OPTIONS` of its kind. `kind` is "plain"
             (the context is the encoder's last state, in every step), "attention" (Bahdanau et al.
-            2015) or "global" (Luong et al. 2015). The options of "global" are `score`: "dot",
+            2015), "global" (Luong et al. 2015) or "transformer" (Vaswani et al. 2017), whose
+            encoder has as many layers as its decoder. The options of "global" are `score`: "dot",
             "general" or "concat"; `input_feeding`: whether the decoder's first layer is fed the
             attentional vector of the step before; `local`: None, "monotonic" or "predictive";
-            `window`: states on either side of the place that local attention looks at.
+            `window`: states on either side of the place that local attention looks at. Those of
+            "transformer" are `num_heads`; `ffn_num_hiddens`: hidden units of a feed-forward
+            network; and `norm_first`: whether layers are normalized before or after. Its
+            `embed_size` is `num_hiddens`, and its encoder reads in both directions.
 
     Returns:
         Dict from name to shape. A GRU layer has `w_x` (inputs, 3 * num_hiddens), `w_h`
         (num_hiddens, 3 * num_hiddens), `b_x` and `b_h` (3 * num_hiddens,). The decoder's first
         layer has as inputs the context or the attentional vector, if any, then the embedding;
-        `attentional.w` has the context, then the state.
+        `attentional.w` has the context, then the state. The columns of a Transformer's `w_q`,
+        `w_k` and `w_v` belong to its heads one after the other, as do the rows of `w_o`.
 
     Raises:
         ValueError: if a key is missing or unknown, or a value is not allowed.
     """
     _check_configuration(config)
+    if config["kind"] == "transformer":
+        return _transformer_shapes(config)
     kind, embed_size, num_hiddens = config["kind"], config["embed_size"], config["num_hiddens"]
     bidirectional = config["bidirectional"]
     shapes = {}
@@ -101,10 +109,38 @@ def expected_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def _transformer_shapes(config):
+    """`expected_shapes` of a Transformer."""
+    width, inner = config["num_hiddens"], config["ffn_num_hiddens"]
+    shapes = {}
+
+    def norm(name):
+        shapes[f"{name}.gain"] = shapes[f"{name}.bias"] = (width,)
+
+    for part, attentions in (("encoder", ("self",)), ("decoder", ("self", "cross"))):
+        vocab_size = config["src_vocab_size" if part == "encoder" else "tgt_vocab_size"]
+        shapes[f"{part}.embedding"] = (vocab_size, width)
+        for layer in range(config["num_layers"]):
+            block = f"{part}.block.{layer}"
+            for attention in attentions:
+                for matrix in ("w_q", "w_k", "w_v", "w_o"):
+                    shapes[f"{block}.{attention}.{matrix}"] = (width, width)
+            shapes[f"{block}.ffn.w_1"], shapes[f"{block}.ffn.b_1"] = (width, inner), (inner,)
+            shapes[f"{block}.ffn.w_2"], shapes[f"{block}.ffn.b_2"] = (inner, width), (width,)
+            for i in range(len(attentions) + 1):
+                norm(f"{block}.norm.{i}")
+        if config["norm_first"]:
+            norm(f"{part}.norm")
+    shapes["decoder.dense.w"] = (width, config["tgt_vocab_size"])
+    shapes["decoder.dense.b"] = (config["tgt_vocab_size"],)
+    return shapes
+
+
 def draw(config: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
     """Draw what a model starts from, the same for every framework.
 
-    Matrices are Glorot uniform, embeddings standard normal, biases 0.
+    Matrices are Glorot uniform, embeddings standard normal, biases 0, and the gains of layer
+    normalization 1.
 
     Args:
         config: as for `expected_shapes`.
@@ -117,7 +153,7 @@ def draw(config: Mapping[str, Any], seed: int) -> dict[str, np.ndarray]:
     arrays = {}
     for name, shape in expected_shapes(config).items():
         if len(shape) == 1:
-            array = np.zeros(shape)
+            array = np.full(shape, float(name.endswith(".gain")))
         elif name.endswith("embedding"):
             array = rng.normal(size=shape)
         else:
@@ -259,22 +295,32 @@ def _check_configuration(config):
     if missing or unknown:
         raise ValueError(f"configuration: missing keys {missing}, unknown keys {unknown}")
     sizes = ["src_vocab_size", "tgt_vocab_size", "embed_size", "num_hiddens", "num_layers"]
-    for key in sizes + ["window"] * (kind == "global"):
+    sizes += {"global": ["window"], "transformer": ["num_heads", "ffn_num_hiddens"]}.get(kind, [])
+    for key in sizes:
         if not isinstance(config[key], int) or config[key] < 1:
             raise ValueError(
                 f"configuration: {key} is {config[key]!r}; expected a positive integer"
             )
-    if kind == "global":
-        allowed_values = {
+    allowed_values = {
+        "global": {
             "score": SCORES,
             "input_feeding": (False, True),
             "local": (None, *ALIGNMENTS),
-        }
-        for key, allowed in allowed_values.items():
-            if config[key] not in allowed:
-                raise ValueError(
-                    f"configuration: {key} is {config[key]!r}; expected one of {allowed}"
-                )
+        },
+        "transformer": {
+            "norm_first": (False, True),
+            "bidirectional": (True,),
+            "embed_size": (config["num_hiddens"],),
+        },
+    }
+    for key, allowed in allowed_values.get(kind, {}).items():
+        if config[key] not in allowed:
+            raise ValueError(f"configuration: {key} is {config[key]!r}; expected one of {allowed}")
+    if kind == "transformer" and config["num_hiddens"] % config["num_heads"]:
+        raise ValueError(
+            f"configuration: num_heads is {config['num_heads']}, which does not divide "
+            f"num_hiddens, {config['num_hiddens']}"
+        )
 
 
 def _check_vocabularies(config, src_vocab, tgt_vocab):

@@ -34,10 +34,12 @@ SEPARATOR = "\f"  # no Python file of ours holds a form feed
 
 # The tests that run, and which come first for code from a chapter; the slowest are last.
 TESTS = (
+    "test_checkpoints.py",
     "test_attention_cues.py",
     "test_masked_softmax.py",
     "test_attention_functions.py",
     "test_global_attention.py",
+    "test_transformer.py",
     "test_seq2seq.py",
     "test_translate.py",
     "test_outside.py",
@@ -52,6 +54,7 @@ FIRST = {
     "05": "test_seq2seq.py",
     "06": "test_translate.py",
     "07": "test_global_attention.py",
+    "09": "test_transformer.py",
 }
 
 # What a failed expectation looks like in pytest's summary. Any other exception is a crash: such a

@@ -20,11 +20,12 @@ measures again and fails where a difference is larger than its bound.
 
 PyTorch, MXNet, JAX and TensorFlow compute in float32 what `tests/reference.py` computes in
 float64, a sentence at a time, without padding and masks: from the same weights and the same batch,
-without dropout, for fifteen kinds of models (without attention, with Bahdanau's and with seven
-kinds of Luong's; one and two layers, an encoder of one and of two directions). A difference is the
-largest in any element of an array, divided by the array's largest value; the table shows the worst
-array of the worst kind. Gradients are compared for every weight. The weights are trained with Adam
-and clipped gradients. The
+without dropout, for seventeen kinds of models (without attention, with Bahdanau's and with seven
+kinds of Luong's; one and two layers, an encoder of one and of two directions; a Transformer with
+the norm before and one with the norm behind). A difference is the largest in any element of an
+array, divided by the array's largest value; the table shows the worst array of the worst kind.
+Gradients are compared for every weight. The weights are trained with Adam and clipped gradients.
+The
 greedy and beam translations of every two are the same, token for token; a score is the mean
 log-probability of their tokens.
 

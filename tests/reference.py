@@ -2,9 +2,9 @@
 
 Weights are a dict in the exchange format, as `get_weights` returns it. That format says nearly
 all: the number of layers, the directions of the encoder, whether and how the decoder attends. What
-it does not say are the keywords `local` ("monotonic", "predictive" or None) and `window`. The
-model is plain NumPy; since it is written with what PyTorch knows under the same names, PyTorch's
-autograd can differentiate it (`gradients`, `train`).
+it does not say are the keywords `local` ("monotonic", "predictive" or None) and `window`, and the
+`num_heads` of a Transformer. The model is plain NumPy; since it is written with what PyTorch knows
+under the same names, PyTorch's autograd can differentiate it (`gradients`, `train`).
 """
 
 import sys
@@ -52,8 +52,10 @@ def num_layers(weights):
     return sum(f"decoder.gru.{i}.w_x" in weights for i in range(len(weights)))
 
 
-def encode(weights, tokens):
+def encode(weights, tokens, num_heads=None, **local):
     """Outputs, one (width,) for each token, and the decoder's first state, one for each layer."""
+    if num_heads:
+        return list(transform_source(weights, tokens, num_heads)[0]), None
     outputs, state = list(weights["encoder.embedding"][list(tokens)]), []
     for i in range(num_layers(weights)):
         inputs = outputs
@@ -105,8 +107,11 @@ def advance(weights, x, hidden):
     return hidden
 
 
-def decode(weights, outputs, state, tokens, local=None, window=None):
+def decode(weights, outputs, state, tokens, local=None, window=None, num_heads=None):
     """For each token the logits (vocabulary,) and the attention weights (len(outputs),)."""
+    if num_heads:
+        logits, _, source_heads = transform_target(weights, outputs, tokens, num_heads)
+        return list(logits), [row.mean(0) for row in source_heads[-1]] if outputs else []
     if "decoder.attentional.w" in weights:
         return decode_globally(weights, outputs, state, tokens, local, window)
     hidden, logits, attention = state, [], []
@@ -146,17 +151,127 @@ def decode_globally(weights, outputs, state, tokens, local, window):
     return logits, attention
 
 
+# The Transformer, a step and a head at a time ---------------------------------------------------
+
+
+def embed(weights, name, tokens):
+    """Embeddings (tokens, width) with their positions."""
+    x = weights[name][list(tokens)]
+    width = weights[name].shape[1]
+    positions = np.zeros((len(tokens), width))
+    for t in range(len(tokens)):
+        for i in range(width):
+            angle = t / 10000 ** ((i - i % 2) / width)
+            positions[t, i] = np.cos(angle) if i % 2 else np.sin(angle)
+    return x + (positions if library(x) is np else library(x).tensor(positions))
+
+
+def layer_norm(weights, name, x):
+    """Each row of x (steps, width) with mean 0 and variance 1, then gain and bias."""
+    centered = [row - row.mean() for row in x]
+    rows = [row / ((row**2).mean() + 1e-5) ** 0.5 for row in centered]
+    if not rows:
+        return x
+    return library(x).stack(rows) * weights[f"{name}.gain"] + weights[f"{name}.bias"]
+
+
+def multi_head(weights, name, queries, keys, num_heads, causal):
+    """Outputs (queries, width) and weights, for each query (heads, keys that it sees)."""
+    q, k, v = queries @ weights[f"{name}.w_q"], *(keys @ weights[f"{name}.w_{c}"] for c in "kv")
+    size = q.shape[1] // num_heads
+    outputs, all_weights = [], []
+    for t in range(len(q)):
+        seen, found, rows = t + 1 if causal else len(k), [], []
+        for head in range(num_heads):
+            columns = slice(head * size, (head + 1) * size)
+            if seen == 0:
+                found.append(0 * q[t, columns])
+                continue
+            scores = k[:seen, columns] @ q[t, columns] / size**0.5
+            rows.append(library(q).exp(log_softmax(scores)))
+            found.append(rows[-1] @ v[:seen, columns])
+        outputs.append(library(q).concatenate(found))
+        all_weights.append(library(q).stack(rows) if rows else None)
+    outputs = library(q).stack(outputs) if outputs else q
+    return outputs @ weights[f"{name}.w_o"], all_weights
+
+
+def feed_forward(weights, name, x):
+    x = x @ weights[f"{name}.w_1"] + weights[f"{name}.b_1"]
+    x = x * (x > 0)
+    return x @ weights[f"{name}.w_2"] + weights[f"{name}.b_2"]
+
+
+def transform(weights, part, x, parts):
+    """Run the blocks of a part, encoder or decoder, over x (steps, width).
+
+    `parts` is a function of a block's name; it gives a block's parts, each a function of x.
+    """
+    norm_first = f"{part}.norm.gain" in weights
+    for layer in range(len(weights)):
+        block = f"{part}.block.{layer}"
+        if f"{block}.ffn.w_1" not in weights:
+            break
+        for i, function in enumerate(parts(block)):
+            norm = f"{block}.norm.{i}"
+            if norm_first:
+                x = x + function(layer_norm(weights, norm, x))
+            else:
+                x = layer_norm(weights, norm, x + function(x))
+    return layer_norm(weights, f"{part}.norm", x) if norm_first else x
+
+
+def transform_source(weights, tokens, num_heads):
+    """Outputs (tokens, width) and, for each block, each query's weights (heads, tokens)."""
+    found = []
+
+    def parts(block):
+        def look(x):
+            y, rows = multi_head(weights, f"{block}.self", x, x, num_heads, causal=False)
+            found.append(rows)
+            return y
+
+        return look, lambda x: feed_forward(weights, f"{block}.ffn", x)
+
+    x = embed(weights, "encoder.embedding", tokens)
+    return transform(weights, "encoder", x, parts), found
+
+
+def transform_target(weights, outputs, tokens, num_heads):
+    """Logits (tokens, vocabulary), and each block's weights as above: own words, source."""
+    own, source = [], []
+    x = embed(weights, "decoder.embedding", tokens)
+    keys = library(x).stack(list(outputs)) if len(outputs) else x[:0]
+
+    def parts(block):
+        def look(x):
+            y, rows = multi_head(weights, f"{block}.self", x, x, num_heads, causal=True)
+            own.append(rows)
+            return y
+
+        def look_back(x):
+            y, rows = multi_head(weights, f"{block}.cross", x, keys, num_heads, causal=False)
+            source.append(rows)
+            return y
+
+        return look, look_back, lambda x: feed_forward(weights, f"{block}.ffn", x)
+
+    x = transform(weights, "decoder", x, parts)
+    return x @ weights["decoder.dense.w"] + weights["decoder.dense.b"], own, source
+
+
 def teacher_forcing(weights, src, src_valid_len, tgt_in, **local):
     """Logits (batch, target steps, vocabulary) and attention weights, 0 on padding, or None."""
     weights = float64(weights)
     all_logits, all_attention = [], np.zeros((*tgt_in.shape, src.shape[1]))
     for row, length in enumerate(src_valid_len):
-        outputs, state = encode(weights, src[row, :length])
+        outputs, state = encode(weights, src[row, :length], **local)
         logits, attention = decode(weights, outputs, state, tgt_in[row], **local)
         all_logits.append(logits)
         if attention:
             all_attention[row, :, :length] = attention
-    attends = {"decoder.attention.w_q", "decoder.attentional.w"} & weights.keys()
+    attends = {"decoder.attention.w_q", "decoder.attentional.w", "decoder.block.0.cross.w_q"}
+    attends &= weights.keys()
     return np.array(all_logits), all_attention if attends else None
 
 
@@ -166,7 +281,7 @@ def teacher_forcing(weights, src, src_valid_len, tgt_in, **local):
 def beam_search(weights, tokens, beam_size, max_steps, vocab, **local):
     """Target ids without <eos>, and their mean log-probability; a beam of 1 is greedy search."""
     weights = float64(weights)
-    outputs, state = encode(weights, tokens)
+    outputs, state = encode(weights, tokens, **local)
     beams = [((), ())]  # each the ids so far and their log-probabilities
     for _ in range(max_steps):
         longer = []
@@ -202,7 +317,7 @@ def logits(weights, batch, **local):
     """Logits of each sentence of a `corpora.Batch` under teacher forcing."""
     result = []
     for tokens, length, tgt_in in zip(batch.src, batch.src_valid_len, batch.tgt_in):
-        outputs, state = encode(weights, tokens[:length])
+        outputs, state = encode(weights, tokens[:length], **local)
         result.append(decode(weights, outputs, state, tgt_in, **local)[0])
     return result
 

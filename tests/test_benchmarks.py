@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import bottleneck, decoders, scaling, speed, spread, write_table
+from benchmarks import bottleneck, corpora, decoders, scaling, speed, spread, write_table
 from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, pad_batch
 from tests import frameworks, tiny
 
@@ -286,3 +286,54 @@ def test_chapter_07_quotes_the_trainings_of_general():
         digits = 1 if quoted[0] > 1 else 2
         numbers = (f"{number:.{digits}f}" for number in quoted)
         assert f"| {' | '.join(numbers)} |" in chapter("07")
+
+
+# Large corpora -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large():
+    """What `make bench-corpora` has measured."""
+    return json.loads(corpora.RESULTS.read_text(encoding="utf-8"))
+
+
+def test_the_page_of_large_corpora_shows_what_was_measured(large):
+    assert corpora.PAGE.read_text(encoding="utf-8") == corpora.page(large)
+    assert [*large["runs"]] == [str(size) for size in corpora.SIZES]
+    assert all(len(runs) == large["repeats"] for runs in large["runs"].values())
+    versions = large["machine"].rstrip(".").partition(" with ")[2].split(", ")
+    assert all(pinned(*version.split()) for version in versions) and len(versions) == 2
+
+
+def test_a_million_pairs_meet_the_targets_and_what_they_take_grows_along_a_line(large):
+    rows = {size: corpora.row(large["runs"][str(size)]) for size in corpora.SIZES}
+    assert corpora.missed(rows[1_000_000]) == []
+    cached = [size for size in corpora.SIZES if rows[size]["cached"]]
+    for figure in corpora.GROWING:
+        *_, off = corpora.line(cached, [rows[size][figure] for size in cached])
+        assert off < 0.25, figure
+
+
+def test_targets_are_missed_on_their_own_side():
+    assert corpora.missed({"first": 90, "later": 3, "peak": 600, "rate": 300_000}) == []
+    found = {"first": 91, "later": 2, "peak": 601, "rate": 299_999}
+    assert corpora.missed(found) == ["first", "peak", "rate"]
+
+
+def test_a_line_through_exact_figures():
+    start, slope, off = corpora.line([1e5, 3e5, 1e6], [3.0, 5.0, 12.0])
+    assert (start, slope) == pytest.approx((2, 1e-5)) and off < 1e-9
+
+
+def test_repeated_pairs_differ_and_load(tmp_path):
+    path = tmp_path / "pairs.txt"
+    path.write_text("Go.\tVa !\tCC-BY\nno pair\nRun!\tCours !\n", encoding="utf-8")
+    lines = list(corpora.repeated(corpora.read(path), 40))
+    assert lines[:3] == ["Go. 0\tVa ! 0\n", "Run! 1\tCours ! 1\n", "Go. 2\tVa ! 2\n"]
+    assert len(set(lines)) == 40
+    path.write_text("".join(lines), encoding="utf-8")
+    found = corpora.loads(path)
+    assert found["cached"] == 0  # too small
+    first, later = found["first"], found["later"]
+    assert first["tokens"] == later["tokens"] > 2 * 40 * 3
+    assert first["seconds"] > 0 and first["peak"] > 10 and later["rate"] > 0

@@ -143,11 +143,11 @@ def test_options_reach_model_and_training(corpus_file, tmp_path, monkeypatch):
     monkeypatch.setattr(FIRST.d2l, "train_seq2seq", train_seq2seq)
     path = tmp_path / "model.safetensors"
     sizes = ["--embed-size=5", "--num-hiddens=6", "--num-layers=2", "--dropout=0.25"]
-    training = ["--epochs=3", "--batch-size=7", "--lr=0.5", "--seed=4"]
+    training = ["--epochs=3", "--batch-size=7", "--lr=0.5", "--seed=4", "--warmup=9"]
     arguments = ["--corpus", corpus_file, "--num-pairs=60", "--max-steps=7", "--out", path]
     arguments += [*sizes, *training, "--no-bidirectional", "--kind=plain"]
     assert run("train", "--framework", FIRST, *arguments) == 0
-    assert given == [((3, 7, 0.5), {"seed": 4})]
+    assert given == [((3, 7, 0.5), {"seed": 4, "warmup": 9, "checkpoint": None})]
     arrays, config, src_vocab, tgt_vocab = weights.load(path)
     corpus = corpora.load(corpus_file, num_pairs=60, max_steps=7, seed=4)
     assert (src_vocab, tgt_vocab) == (corpus.src_vocab, corpus.tgt_vocab)
@@ -163,6 +163,25 @@ def test_options_reach_model_and_training(corpus_file, tmp_path, monkeypatch):
     }
     for name, array in weights.draw(config, 4).items():
         np.testing.assert_array_equal(arrays[name], array)
+
+
+def test_a_transformer_goes_on_from_its_checkpoint(corpus_file, tmp_path, capsys):
+    path, folder = tmp_path / "model.safetensors", tmp_path / "so-far"
+    arguments = ["train", "--framework", FIRST, "--corpus", corpus_file, "--kind=transformer"]
+    arguments += ["--epochs=2", "--batch-size=64", "--num-hiddens=12", "--max-steps=8"]
+    arguments += ["--heads=3", "--ffn-num-hiddens=7", "--no-norm-first", "--warmup=2"]
+    arguments += ["--checkpoint", folder, "--checkpoint-every=2", "--out", path]
+    assert run(*arguments) == 0
+    arrays, config, _, _ = weights.load(path)
+    options = {"embed_size": 12, "num_heads": 3, "ffn_num_hiddens": 7, "norm_first": False}
+    assert config["kind"] == "transformer" and config.items() >= options.items()
+    assert "going on" not in capsys.readouterr().out
+    assert run(*arguments) == 0
+    assert f"going on from {folder / 'checkpoint.safetensors'}" in capsys.readouterr().out
+    for name, array in weights.load(path)[0].items():
+        np.testing.assert_array_equal(arrays[name], array)
+    assert run(*arguments, "--lr=0.5") == 2
+    assert "of another training: lr is 0.005 there and 0.5 here" in capsys.readouterr().err
 
 
 def test_options_of_luong_s_decoder_reach_the_model(corpus_file, tmp_path, capsys):

@@ -117,7 +117,8 @@ def computed_by_framework(framework, kind):
         model, batch.src, batch.src_valid_len, batch.tgt_in
     )
     found["loss"], found["gradients"] = framework.loss_and_gradients(model, batch)
-    train_step, evaluate = model.make_steps(LR, GRAD_CLIP, NUM_STEPS, seed=0)
+    rate = d2l.linear_schedule(LR, NUM_STEPS)
+    train_step, evaluate, *_ = model.make_steps(rate, GRAD_CLIP)
     for step in range(1, NUM_STEPS + 1):
         train_step(batch)
         if step in WEIGHTS_AFTER:

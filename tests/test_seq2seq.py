@@ -24,6 +24,15 @@ def encode(framework, model, src, src_valid_len):
     return framework.numpy(outputs), framework.numpy(state)
 
 
+def test_the_learning_rate_rises_and_falls(framework):
+    rate = framework.d2l.linear_schedule(8, num_steps=6, warmup=2)
+    assert [rate(step) for step in range(8)] == [4, 8, 8, 6, 4, 2, 0, 0]
+    rate = framework.d2l.linear_schedule(8, num_steps=4)
+    assert [rate(step) for step in range(5)] == [8, 6, 4, 2, 0]
+    rate = framework.d2l.linear_schedule(8, num_steps=2, warmup=4)  # never gets to the top
+    assert [rate(step) for step in range(2)] == [2, 4]
+
+
 # The model ---------------------------------------------------------------------------------------
 
 
@@ -243,7 +252,8 @@ def test_the_first_steps_of_adam(framework):
     model = tiny.new_model(framework, *tiny.PAPER)
     corpus = tiny.corpus()
     (batch,) = corpus.batches("train", 64, shuffle=False)
-    train_step, evaluate = model.make_steps(lr, clip, num_steps=2, seed=0)
+    rate = framework.d2l.linear_schedule(lr, num_steps=2)
+    train_step, evaluate, *_ = model.make_steps(rate, clip)
     before = framework.d2l.get_weights(model)
     expected = reference.batch_loss(before, batch)
     close(float(evaluate(batch)), expected)
@@ -339,7 +349,8 @@ def test_the_seed_gives_each_epoch_an_order_of_its_own(framework):
         """What two epochs read, batch by batch: training, validation."""
         read = [], []
         steps = [lambda batch, seen=seen: seen.append(batch.src.tolist()) or 0.0 for seen in read]
-        model = types.SimpleNamespace(make_steps=lambda *args: steps)
+        steps = d2l.Steps(*steps, None, None)
+        model = types.SimpleNamespace(make_steps=lambda *args: steps, reseed=lambda seed: None)
         d2l.train_seq2seq(model, tiny.corpus(), 2, batch_size=16, seed=seed, progress=False)
         return read
 
@@ -369,7 +380,8 @@ def test_a_seed_fixes_dropout_which_leaves_predictions_alone(framework):
 
     def first_loss(seed):
         model = tiny.new_model(framework, *kind, dropout=0.5)
-        train_step, _ = model.make_steps(0.005, 1.0, num_steps=1, seed=seed)
+        train_step, *_ = model.make_steps(lambda step: 0.005, 1.0)
+        model.reseed(seed)
         (batch,) = corpus.batches("train", 64, seed=3)
         return float(train_step(batch))
 

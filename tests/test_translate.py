@@ -118,10 +118,13 @@ def test_order_form_and_company_change_no_translation(framework, model):
 def test_the_default_limit_grows_with_the_sentence(framework, monkeypatch):
     """Twice the source's tokens, <eos> counted, and ten more, for each sentence its own."""
     model = stand_in()
-    endless = np.full((1, 1, len(tiny.TGT_VOCAB)), -50.0)
-    endless[..., tiny.TGT_VOCAB["A"]] = 0
     model.start_decoding = lambda *args: None
-    model.decode = lambda tokens, state, rows: (endless.repeat(len(tokens), 0), None, state)
+
+    def decode(tokens, state, rows, best):
+        words = np.tile(np.arange(best) + tiny.TGT_VOCAB["A"], (len(tokens), 1, 1))
+        return (np.where(words == tiny.TGT_VOCAB["A"], 0.0, -50.0), words), None, state
+
+    model.decode = decode
     short, long = framework.d2l.translate(model, ["a", "a b c d e"])
     assert (short.tokens, long.tokens) == (["A"] * 14, ["A"] * 22)
     short, long = framework.d2l.translate(model, ["a", "a b c d e"], max_steps=3)
@@ -170,14 +173,16 @@ def table_model(framework):
     def start_decoding(src, src_valid_len):
         return [(sentence, ()) for sentence in src[:, 0]]
 
-    def decode(tokens, state, rows):
+    def decode(tokens, state, rows, best):
         assert tokens.dtype == np.int32
         state = state if rows is None else [state[row] for row in rows]
         state = [
             (s, (*prefix, int(t))) for (s, prefix), t in zip(state, tokens[:, 0], strict=True)
         ]
         log_probs = np.array([[next_words(*row)] for row in state], np.float32)
-        return log_probs, np.array([[code(*row)] for row in state]), state
+        words = np.argsort(-log_probs)[..., :best]
+        found = np.take_along_axis(log_probs, words, -1), words
+        return found, np.array([[code(*row)] for row in state]), state
 
     return types.SimpleNamespace(
         tgt_vocab=BEAM_VOCAB, start_decoding=start_decoding, decode=decode

@@ -90,6 +90,11 @@ def test_single_characters():
     ]
 
 
+def test_of_equally_frequent_characters_the_first_are_kept():
+    known = Subwords.train(["hgfedcba", "aah"], 264, merge=False)  # room for four
+    assert known.tokens[-4:] == ["a", "b", "c", "h"]
+
+
 def test_words_of_subwords():
     tokens = [" un", "happ", "y", " dog", "s", ".", "<eos>"]
     assert VOCABS[""].words(tokens) == [(0, 3), (3, 6), (6, 7)]

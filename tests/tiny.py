@@ -34,6 +34,9 @@ LUONG_KINDS = [
 ]
 ALL_KINDS = [(k, n, two) for k in ("plain", "attention") for n in (1, 2) for two in (False, True)]
 ALL_KINDS += LUONG_KINDS
+TRANSFORMERS = [("transformer", 2, True), ("transformer-norm-last", 1, True)]
+WIDTH, HEADS, INNER = 8, 2, 11  # of a Transformer
+ALL_KINDS += TRANSFORMERS
 PAPER = ("attention", 1, True)  # the model of Bahdanau et al.
 
 
@@ -49,6 +52,20 @@ TARGET_STEPS = 6
 def config(kind, num_layers, bidirectional, dropout=0.0):
     """Configuration of a tiny model."""
     options = {}
+    if kind.startswith("transformer"):
+        return {
+            "kind": "transformer",
+            "src_vocab_size": len(SRC_VOCAB),
+            "tgt_vocab_size": len(TGT_VOCAB),
+            "embed_size": WIDTH,
+            "num_hiddens": WIDTH,
+            "num_layers": num_layers,
+            "dropout": dropout,
+            "bidirectional": True,
+            "num_heads": HEADS,
+            "ffn_num_hiddens": INNER,
+            "norm_first": kind == "transformer",
+        }
     if kind in LUONG:
         options = {"input_feeding": True, "local": None, "window": WINDOW} | LUONG[kind]
     return {
@@ -67,6 +84,8 @@ def config(kind, num_layers, bidirectional, dropout=0.0):
 def local(kind):
     """What the reference must be told of a kind beside its weights."""
     options = config(*kind)
+    if options["kind"] == "transformer":
+        return {"num_heads": HEADS}
     return {"local": options.get("local"), "window": options.get("window")}
 
 

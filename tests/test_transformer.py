@@ -1,0 +1,182 @@
+"""Chapter 09: heads, positions, the causal mask, the past, and what every head looks at."""
+
+import numpy as np
+import pytest
+
+from tests import reference, tiny
+
+TRANSFORMERS = pytest.mark.parametrize("kind", tiny.TRANSFORMERS, ids=tiny.kind_name)
+BATCH, QUERIES, KEYS = 3, 4, 5
+SIZES = {"query_size": 6, "key_size": 5, "value_size": 3, "num_hiddens": 8, "num_heads": 2}
+
+
+def close(result, expected):
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+
+
+def multi_head(framework, **changes):
+    return framework.d2l.MultiHeadAttention(**SIZES | changes, **framework.options)
+
+
+def inputs(batch=BATCH, queries=QUERIES, keys=KEYS):
+    rng = np.random.default_rng(0)
+    shapes = [(batch, queries, 6), (batch, keys, 5), (batch, keys, 3)]
+    return [rng.normal(size=shape).astype("float32") for shape in shapes]
+
+
+def call(framework, layer, arrays, lens=None):
+    arrays = [framework.array(array) for array in arrays]
+    lens = None if lens is None else framework.array(np.asarray(lens, "int32"))
+    return [framework.numpy(array) for array in layer(*arrays, lens)]
+
+
+def matrices(framework, layer):
+    """W_q, W_k, W_v and W_o as (inputs, outputs), by their small names."""
+    result = {}
+    for name, weight in layer.own_weights().items():
+        array = framework.numpy(weight.data() if framework.name == "mxnet" else weight[...])
+        result[name] = array.T if framework.name in ("pytorch", "mxnet") else array
+    return result
+
+
+@pytest.mark.parametrize("num_heads", [1, 2, 8])
+@pytest.mark.parametrize("lens", [None, [5, 2, 0], [[1, 2, 3, 4], [5, 5, 0, 9], [2, 2, 2, 2]]])
+def test_heads_are_small_attentions(framework, num_heads, lens):
+    layer = multi_head(framework, num_heads=num_heads)
+    arrays = inputs()
+    output, weights = call(framework, layer, arrays, lens)
+    assert output.shape == (BATCH, QUERIES, 8)
+    assert weights.shape == (BATCH, num_heads, QUERIES, KEYS)
+    w = matrices(framework, layer)
+    q, k, v = (x.astype(float) @ w[f"w_{c}"] for c, x in zip("qkv", arrays))
+    limits = np.full((BATCH, QUERIES), KEYS) if lens is None else np.array(lens)
+    limits = np.broadcast_to(limits if limits.ndim == 2 else limits[:, None], (BATCH, QUERIES))
+    found = np.zeros((BATCH, QUERIES, 8))
+    size = 8 // num_heads
+    for b, t in np.ndindex(BATCH, QUERIES):
+        n = min(limits[b, t], KEYS)
+        for h in range(num_heads):
+            c = slice(h * size, (h + 1) * size)
+            expected = np.zeros(KEYS)
+            if n:
+                scores = k[b, :n, c] @ q[b, t, c] / np.sqrt(size)
+                expected[:n] = np.exp(scores) / np.exp(scores).sum()
+            close(weights[b, h, t], expected)
+            found[b, t, c] = expected @ v[b, :, c]
+    close(output, found @ w["w_o"])
+
+
+def test_what_no_query_sees_may_be_nan(framework):
+    layer, arrays, lens = multi_head(framework), inputs(), [5, 2, 0]
+    expected = call(framework, layer, arrays, lens)
+    for array in arrays[1:]:
+        for row, n in enumerate(lens):
+            array[row, n:] = np.nan
+    for found, wanted in zip(call(framework, layer, arrays, lens), expected):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 5), (3, 0, 5)])
+def test_batches_may_be_empty(framework, shape):
+    if framework.name == "mxnet":
+        pytest.skip("MXNet's products take no empty arrays")
+    output, weights = call(framework, multi_head(framework), inputs(*shape))
+    assert output.shape == (*shape[:2], 8) and weights.shape == (shape[0], 2, *shape[1:])
+
+
+def test_heads_must_divide_the_width(framework):
+    with pytest.raises(ValueError, match="num_heads is 3, which does not divide num_hiddens, 8"):
+        multi_head(framework, num_heads=3)
+
+
+def test_positions(framework):
+    d2l = framework.d2l
+    layer = d2l.PositionalEncoding(6, 20, **framework.options)
+    zeros = np.zeros((2, 4, 6), "float32")
+    found = framework.numpy(layer(framework.array(zeros)))
+    angles = np.arange(4)[:, None] / 10000 ** (np.array([0, 0, 2, 2, 4, 4]) / 6)
+    expected = np.where(np.arange(6) % 2, np.cos(angles), np.sin(angles))
+    close(found, np.broadcast_to(expected, (2, 4, 6)))
+    later = framework.numpy(layer(framework.array(zeros[:, :2]), framework.array([2, 1])))
+    close(later, np.stack([expected[2:4], expected[1:3]]))
+    assert d2l.sinusoids(5, 3).shape == (5, 3)
+    with pytest.raises(ValueError, match="21 steps are more than max_steps, 20"):
+        layer(framework.array(np.zeros((1, 21, 6), "float32")))
+
+
+@TRANSFORMERS
+def test_no_step_sees_a_later_one(framework, kind):
+    d2l, model = framework.d2l, tiny.shared_model(framework, *kind)
+    src, src_valid_len, tgt_in = tiny.batch()
+    before = d2l.teacher_forcing(model, src, src_valid_len, tgt_in)
+    changed = tgt_in.copy()
+    changed[:, 3:] = (changed[:, 3:] + 1) % len(tiny.TGT_VOCAB)
+    after = d2l.teacher_forcing(model, src, src_valid_len, changed)
+    for ours, theirs in zip(before, after):
+        close(ours[:, :3], theirs[:, :3])
+    assert abs(before[0][:, 3:] - after[0][:, 3:]).max() > 0.01
+
+
+@TRANSFORMERS
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1, 1, 1), (2, 3, 1), (5, 1)])
+def test_steps_one_by_one_are_those_at_once(framework, kind, sizes):
+    model = tiny.shared_model(framework, *kind)
+    src, src_valid_len, tgt_in = tiny.batch()
+    expected, attention, _ = model.decode(tgt_in, model.start_decoding(src, src_valid_len))
+    state, done, logits, looks = model.start_decoding(src, src_valid_len), 0, [], []
+    for size in sizes:
+        found, weights, state = model.decode(tgt_in[:, done : done + size], state)
+        done += size
+        logits.append(found)
+        looks.append(weights)
+    close(np.concatenate(logits, axis=1), expected)
+    close(np.concatenate(looks, axis=1), attention)
+
+
+def test_a_past_may_be_long(framework):
+    """Longer than the reserve that JAX keeps, with rows that change places."""
+    model = tiny.shared_model(framework, *tiny.TRANSFORMERS[0])
+    src, src_valid_len, _ = tiny.batch()
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(4, len(tiny.TGT_VOCAB), size=(len(src), 40), dtype=np.int32)
+    rows = np.array([2, 0, 1, 1])
+    expected, *_ = model.decode(tokens[rows], model.start_decoding(src, src_valid_len), rows)
+    state = model.start_decoding(src, src_valid_len)
+    for t in range(40):
+        found, _, state = model.decode(tokens[:, t : t + 1], state)
+        if t == 35:
+            tail, *_ = model.decode(tokens[rows][:, 36:], state, rows)
+    # the source is that of the row, so only these words and their past are compared
+    moved, *_ = model.decode(tokens[rows], model.start_decoding(src[rows], src_valid_len[rows]))
+    close(tail, moved[:, 36:])
+    close(expected, moved)
+    close(found[:, 0], model.decode(tokens, model.start_decoding(src, src_valid_len))[0][:, -1])
+
+
+@TRANSFORMERS
+def test_every_head_against_the_reference(framework, kind):
+    model = tiny.shared_model(framework, *kind)
+    weights = reference.float64(tiny.random_weights(*kind))
+    src, src_valid_len, tgt_in = tiny.batch()
+    found = model.head_weights(src, src_valid_len, tgt_in)
+    assert [len(part) for part in found] == 3 * [kind[1]]
+    for row, length in enumerate(src_valid_len):
+        outputs, own = reference.transform_source(weights, src[row, :length], tiny.HEADS)
+        _, target, source = reference.transform_target(weights, outputs, tgt_in[row], tiny.HEADS)
+        for part, expected in zip(found, (own, target, source)):
+            for block, rows in zip(part, expected):
+                for query, wanted in enumerate(rows):
+                    at_query = block[row, :, query]
+                    if wanted is None:
+                        assert (at_query == 0).all()
+                        continue
+                    close(at_query[:, : wanted.shape[1]], wanted)
+                    assert (at_query[:, wanted.shape[1] :] == 0).all()
+
+
+def test_parts_of_other_sizes_are_refused(framework):
+    d2l = framework.d2l
+    sizes = {"ffn_num_hiddens": 8, "num_heads": 2, "num_layers": 1} | framework.options
+    encoder = d2l.TransformerEncoder(9, 8, **sizes)
+    with pytest.raises(ValueError, match="num_hiddens=8, the decoder num_hiddens=6"):
+        d2l.Seq2Seq(encoder, d2l.TransformerDecoder(9, 6, **sizes))
