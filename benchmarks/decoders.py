@@ -153,7 +153,7 @@ def milliseconds(d2l, model, corpus):
     """Median time of a training step with a batch of the longest sentences."""
     pairs = sorted(corpus.train, key=lambda pair: len(pair.source))[-BATCH_SIZE:]
     batch = corpora.pad_batch(pairs, corpus.src_vocab, corpus.tgt_vocab)
-    train_step, *_ = model.make_steps(lambda step: 0.005, 1.0)
+    train_step = model.make_steps(lambda step: 0.005, 1.0).train
     # fetching the loss waits for the step
     seconds = median_seconds(lambda: float(train_step(batch)), TIMED_STEPS, WARM_UP)
     return round(1000 * seconds, 1)

@@ -64,7 +64,7 @@ def training_step(contestant, setting):
         return d2l.training_step(d2l.new_model(config, speed.LR), batch, speed.GRAD_CLIP)
     model = d2l.new_model(config)
     d2l.set_weights(model, weights.draw(config, 0))
-    train_step, *_ = model.make_steps(lambda step: speed.LR, speed.GRAD_CLIP)
+    train_step = model.make_steps(lambda step: speed.LR, speed.GRAD_CLIP).train
     return lambda: float(train_step(batch))
 
 

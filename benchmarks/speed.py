@@ -135,7 +135,7 @@ def train(contestant, corpus, seed):
         return [result.tokens for result in module.translate(model, sources, beam_size, max_steps)]
 
     batches = list(corpus.batches("train", BATCH_SIZE))
-    train_step, *_ = model.make_steps(lambda step: LR, GRAD_CLIP)
+    train_step = model.make_steps(lambda step: LR, GRAD_CLIP).train
 
     def train_pass():
         module.mean_loss(train_step, batches)  # waits for the last loss

@@ -178,11 +178,11 @@ def _parser():
         ("--epochs", _count, 2, "passes over the training pairs"),
         ("--batch-size", _count, 64, "pairs in a step"),
         ("--lr", _rate, 0.005, "largest learning rate; it falls to 0"),
-        ("--warmup", _seed, 0, "steps in which the learning rate first rises"),
+        ("--warmup", _whole, 0, "steps in which the learning rate first rises"),
         ("--num-hiddens", _count, 128, "size of a GRU layer's state, or of a Transformer's step"),
         ("--num-layers", _count, 1, "layers on either side"),
         ("--dropout", _probability, 0.0, "between layers and on attention"),
-        ("--seed", _seed, 0, "decides corpus, first weights and order"),
+        ("--seed", _whole, 0, "decides corpus, first weights and order"),
     )
     for option, number, default, what in numbers:
         add(option, type=number, default=default, metavar="N", help=f"{what} (default: {default})")
@@ -245,7 +245,7 @@ def _parser():
     )
 
     transformer = train.add_argument_group(
-        "options of --kind transformer", "It trains best with --warmup 200 --lr 0.003 or the like."
+        "options of --kind transformer", "It wants a --warmup of 200 steps or so."
     )
     transformer.add_argument(
         "--heads",
@@ -331,8 +331,8 @@ def _count(text):
     return int(text)
 
 
-def _seed(text):
-    """A whole number that every framework takes as a seed."""
+def _whole(text):
+    """A whole number from 0 that every framework takes as a seed."""
     if not text.isdecimal() or int(text) >= 2**31:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 to {2**31 - 1}")
     return int(text)

@@ -71,12 +71,12 @@ class Checkpoint:
             step, losses = kept["step"], arrays.pop("losses").tolist()
             history += kept["history"]
             known.extend(losses)
-            weights, optimizer = ({}, {})
+            parts = {"weights": {}, "optimizer": {}}
             for name, array in arrays.items():
                 part, _, name = name.partition("/")
-                {"weights": weights, "optimizer": optimizer}[part][name] = array
-            model.import_weights(weights)
-            steps.set_state(optimizer, step)
+                parts[part][name] = array
+            model.import_weights(parts["weights"])
+            steps.set_state(parts["optimizer"], step)
             model.reseed(_seed(seed, step))
         epoch = len(history)
 
@@ -99,10 +99,11 @@ class Checkpoint:
 
     def _settings(self, model, corpus):
         """What makes a training this one, beside the numbers that it was asked to use."""
-        digest = hashlib.blake2b(digest_size=8)
-        for sentences in corpus.train.source, corpus.train.target:
-            for array in sentences.ids, sentences.starts, corpus.train.rows:
-                digest.update(np.ascontiguousarray(array))
+        digest, train = hashlib.blake2b(digest_size=8), corpus.train
+        digest.update(np.ascontiguousarray(train.rows))
+        for sentences in train.source, train.target:
+            digest.update(np.ascontiguousarray(sentences.ids))
+            digest.update(np.ascontiguousarray(sentences.starts))
         shapes = {name: list(array.shape) for name, array in model.export_weights().items()}
         return {
             "every": self.every,
@@ -125,25 +126,18 @@ class Checkpoint:
                 )
 
     def _write(self, model, steps, losses, step, settings, history):
-        from safetensors.numpy import save
-
         arrays = {f"weights/{name}": array for name, array in model.export_weights().items()}
         arrays |= {f"optimizer/{name}": array for name, array in steps.get_state().items()}
         arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         kept = {"settings": settings, "step": step, "history": history}
-        content = save(
-            arrays | {"losses": np.array(losses)},
-            {"format_version": FORMAT_VERSION, "kept": json.dumps(kept)},
-        )
-        files.write_whole(self.path, content)
+        metadata = {"format_version": FORMAT_VERSION, "kept": json.dumps(kept)}
+        files.write_arrays(self.path, arrays | {"losses": np.array(losses)}, metadata)
 
     def _read(self):
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
 
         try:
-            with safe_open(self.path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays, metadata = files.read_arrays(self.path)
             if metadata.get("format_version") == FORMAT_VERSION:
                 return arrays, json.loads(metadata["kept"])
             reason = f"format version {metadata.get('format_version')}"

@@ -220,8 +220,6 @@ def save(
     Raises:
         ValueError: if arrays, vocabularies and configuration do not fit each other.
     """
-    from safetensors.numpy import save as to_bytes
-
     check(arrays, config)
     _check_vocabularies(config, src_vocab, tgt_vocab)
     metadata = {
@@ -230,11 +228,10 @@ def save(
         "src_vocab": src_vocab.to_json(),
         "tgt_vocab": tgt_vocab.to_json(),
     }
-    content = to_bytes(
-        {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()},
-        metadata,
-    )
-    files.write_whole(path, content)
+    arrays = {
+        name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()
+    }
+    files.write_arrays(path, arrays, metadata)
 
 
 def load(
@@ -254,15 +251,13 @@ def load(
         ValueError: if the file is truncated or no weights file, has another format version, or its
             parts do not fit each other.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file {str(path)!r}; save_model writes one")
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays, metadata = files.read_arrays(path)
     except SafetensorError as error:
         raise ValueError(
             f"{path} is no complete safetensors file ({error}); save the model again"

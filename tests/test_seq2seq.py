@@ -380,7 +380,7 @@ def test_a_seed_fixes_dropout_which_leaves_predictions_alone(framework):
 
     def first_loss(seed):
         model = tiny.new_model(framework, *kind, dropout=0.5)
-        train_step, *_ = model.make_steps(lambda step: 0.005, 1.0)
+        train_step = model.make_steps(lambda step: 0.005, 1.0).train
         model.reseed(seed)
         (batch,) = corpus.batches("train", 64, seed=3)
         return float(train_step(batch))
