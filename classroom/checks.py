@@ -1498,3 +1498,320 @@ def _rates(weights, sure, possible):
         "this is 1 minus an F-measure; expected 1 - (|A and S| + |A and P|) / (|A| + |S|)": 1
         - divide(2 * precision * recall, precision + recall),
     }
+
+
+@_check
+def causal_mask(function, d2l):
+    """Check chapter 09's causal mask."""
+    cases = [
+        ("two sentences", [3, 4], 5, 5),
+        ("a past of four steps", [6, 5], 2, 6),
+        ("one query behind four steps", [5, 3], 1, 5),
+        ("a single step", [1], 1, 1),
+        ("an empty sentence", [0, 3], 3, 3),
+        ("more sentences than steps", [2, 1, 3, 0], 3, 3),
+    ]
+    for what, lengths, num_queries, num_keys in cases:
+        inputs = _Inputs(d2l, valid_lens=np.array(lengths, "int32"))
+        result = _call(function, f"for {what}", *inputs, num_queries, num_keys)
+        inputs.demand_unchanged()
+        _judge_mask(
+            _numpy(result, d2l, f"the mask ({what})"), what, lengths, num_queries, num_keys
+        )
+
+
+def _judge_mask(found, what, lengths, num_queries, num_keys):
+    """Compare a causal mask with what it should be.
+
+    Args:
+        found: the student's, an array.
+        what: the case in words.
+        lengths: list of the valid lengths.
+        num_queries, num_keys: integers.
+    """
+    name = f"the mask ({what})"
+    lens = np.array(lengths)[:, None, None]
+    shape = (len(lengths), num_queries, num_keys)
+    if num_queries > 1:
+        problems = {
+            shape[1:]: "the sentences' axis is missing, though each sentence has its own padding",
+            shape[::2]: "the queries' axis is missing, though each query sees more than the last",
+            (shape[0], num_keys, num_queries): "queries come before keys",
+        }
+        if found.dtype != bool:
+            problems[shape[:2]] = (
+                "are these lengths? Compare the places of the keys with them, on an axis of their "
+                "own"
+            )
+        problem = problems.get(found.shape)
+        _demand(
+            found.shape == shape or problem is None,
+            f"{name} has the shape {found.shape}; expected (batch, queries, keys) = {shape}: "
+            f"{problem}",
+        )
+    _demand(
+        found.shape == shape,
+        f"{name} has the shape {found.shape}; expected (batch, queries, keys) = {shape}",
+    )
+    if found.dtype != bool and found.dtype.kind in "fiu" and (found < 0).any():
+        raise Complaint(
+            f"{name} holds {found.min():g} where something is hidden, as if to be added to "
+            "scores; expected booleans, True for what is seen"
+        )
+    _demand(
+        found.dtype == bool,
+        f"{name} holds {found.dtype}; expected booleans: a comparison gives them",
+    )
+    past = num_keys - num_queries
+    t, k = np.arange(past, num_keys)[:, None], np.arange(num_keys)
+    causal, real = k <= t, k < lens
+    expected = causal & real
+    mistakes = {
+        "True means that a query may see a key; here it means that it may not": ~expected,
+        "a query does not see its own step, but it may": (k < t) & real,
+        "a query sees one step too many, the one that comes next": (k <= t + 1) & real,
+        "a query sees what comes later, not what came before": (k >= t) & real,
+        "a query sees later steps alone, and neither its own nor earlier ones": (k > t) & real,
+        "the queries are taken for the first steps, but they are the last": (k <= t - past) & real,
+        "a query does not see the past, the steps before the first query": (k >= past) & expected,
+        "a query sees one step of the past too few": (k <= t - 1) & real,
+        "padding is seen": causal,
+        "later steps are seen": real,
+        "everything is seen": True,
+        "a query sees nothing but its own step": (k == t) & real,
+        "a key behind the valid ones is seen": causal & (k <= lens),
+        "the last valid key is not seen": causal & (k < lens - 1),
+        "queries in the padding see nothing; they should see real keys before them": expected
+        & (t < lens),
+        "padding is hidden as a query, it should be as a key": causal & (t < lens),
+        "a key is seen if it is real or not later; it must be both": causal | real,
+        "the first sentence's length serves for all": causal & (k < lens[:1]),
+        "the longest sentence's length serves for all": causal & (k < lens.max()),
+        "the sentences come in another order": expected[::-1],
+    }
+    if num_queries == num_keys:
+        mistakes["queries and keys are swapped"] = expected.swapaxes(1, 2)
+    for problem, wrong in mistakes.items():
+        _demand(
+            np.array_equal(found, expected) or not (found == wrong).all(),
+            f"{name}: {problem}",
+        )
+    if not np.array_equal(found, expected):
+        b, q, key = _first(found != expected)
+        raise Complaint(
+            f"{name}: {found[b, q, key]} stands for query {q}, which is step {q + past}, and key "
+            f"{key} of sentence {b}, of length {lengths[b]}; expected {expected[b, q, key]}"
+        )
+
+
+@_check
+def attend_in_heads(function, d2l):
+    """Check chapter 09's split and join of heads."""
+    rng = np.random.default_rng(9)
+    cases = [
+        # what, batch, queries, keys, heads, size of each, valid lengths
+        ("two sentences", 2, 4, 5, 3, 2, [5, 3]),
+        ("numbers that are all alike", 3, 3, 3, 3, 3, [1, 3, 2]),
+        ("a single head", 2, 3, 4, 1, 5, [4, 2]),
+        ("a single query", 2, 1, 6, 4, 2, [6, 1]),
+        ("heads of a single number", 3, 4, 2, 5, 1, [2, 1, 2]),
+    ]
+    for what, batch, num_queries, num_keys, num_heads, size, lengths in cases:
+        arrays = {
+            name: rng.normal(size=(batch, steps, num_heads * size)).astype("float32")
+            for name, steps in [("queries", num_queries), ("keys", num_keys), ("values", num_keys)]
+        }
+        inputs = _Inputs(d2l, **arrays, valid_lens=np.array(lengths, "int32"))
+        attend = _HeadlessAttention(what, arrays, lengths, num_heads, d2l)
+        result = _call(function, f"for {what}", *inputs, num_heads, attend)
+        inputs.demand_unchanged()
+        _judge_joined(_numpy(result, d2l, f"the output ({what})"), what, num_heads, attend, d2l)
+
+
+class _HeadlessAttention:
+    """An attention that knows no heads, and notices which rows it is given.
+
+    Args:
+        what: the case in words.
+        arrays: {"queries", "keys", "values": (batch, steps, num_hiddens)}.
+        lengths: list of the valid lengths.
+        num_heads: integer.
+        d2l: the framework's library.
+    """
+
+    __name__ = "attend"
+
+    def __init__(self, what, arrays, lengths, num_heads, d2l):
+        self.what, self.arrays, self.lengths = what, arrays, lengths
+        self.num_heads, self.d2l = num_heads, d2l
+        self.rows = self.output = None
+
+    def __call__(self, queries, keys, values, valid_lens):
+        """Attend, once; complain if a row is no head."""
+        _demand(
+            self.rows is None,
+            f"attend is called more than once ({self.what}); one call should do all heads",
+        )
+        given = {"queries": queries, "keys": keys, "values": values}
+        given = {name: self.split(name, array) for name, array in given.items()}
+        self.rows = self.find("queries", given["queries"])
+        for name in ("keys", "values"):
+            _demand(
+                self.find(name, given[name]) == self.rows,
+                f"{name} and queries are split in different orders ({self.what}): a head's "
+                "queries meet another's",
+            )
+        lens = self.check_lens(valid_lens)
+        q, k, v = (array.astype("float64") for array in given.values())
+        scores = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[2])
+        mask = np.arange(k.shape[1]) < lens[:, None, None]
+        self.output = (_masked(scores, np.broadcast_to(mask, scores.shape)) @ v).astype("float32")
+        return self.d2l.from_numpy(self.output.copy())
+
+    def split(self, name, array):
+        """Take one of three arrays, and complain about its shape."""
+        array = _numpy(array, self.d2l, name)
+        batch, steps, num_hiddens = self.arrays[name].shape
+        size = num_hiddens // self.num_heads
+        expected = (batch * self.num_heads, steps, size)
+        problems = {
+            (batch, steps, num_hiddens): "it is not split into heads",
+            (batch, steps, size): "that is one head; all should come at once",
+            (batch * size, steps, self.num_heads): "num_heads is how many heads there are, not "
+            "the size of one",
+            (batch, self.num_heads, steps, size): "merge the first two axes",
+            (batch, steps, self.num_heads, size): "merge heads with the batch",
+            (batch, steps * self.num_heads, size): "the heads belong into the batch, not among "
+            "the steps",
+        }
+        problem = problems.get(array.shape, "num_hiddens is cut into num_heads heads")
+        _demand(
+            array.shape == expected,
+            f"attend is called with {name} {array.shape} ({self.what}); expected (batch * "
+            f"num_heads, steps, num_hiddens / num_heads) = {expected}: {problem}",
+        )
+        return array
+
+    def find(self, name, found):
+        """The rows' sentences and heads, a list of pairs; complain if a row is none."""
+        X, heads = self.arrays[name], self.num_heads
+        batch, steps, _ = X.shape
+        apart = X.reshape(batch, steps, heads, -1)
+        places = [(b, h) for b in range(batch) for h in range(heads)]
+        rows = [
+            next((place for place in places if _close(row, apart[place[0], :, place[1]])), None)
+            for row in found
+        ]
+        if sorted(place for place in rows if place) == places:
+            return rows
+        alternating = X.reshape(batch, steps, -1, heads)
+        mistakes = {
+            "a reshape alone does not bring the heads before the steps: a head now has numbers "
+            "of several heads": X.reshape(found.shape),
+            "the numbers of one head stand beside each other, they do not alternate with those "
+            "of others": alternating.transpose(0, 3, 1, 2).reshape(found.shape),
+            "the steps' axis is swapped with that of the numbers before they are split": (
+                X.swapaxes(1, 2).reshape(found.shape)
+            ),
+            "the steps' axis is swapped with that of a head's numbers": (
+                apart.transpose(0, 2, 3, 1).reshape(found.shape)
+            ),
+            "sentences and steps are mixed": apart.transpose(2, 1, 0, 3).reshape(found.shape),
+        }
+        name = f"the {name} that attend is called with ({self.what})"
+        if None not in rows:
+            missing = next(place for place in places if place not in rows)
+            raise Complaint(f"{name}: head {missing[1]} of sentence {missing[0]} is missing")
+        _blame(
+            found,
+            {f"{name}: {problem}": wrong for problem, wrong in mistakes.items()},
+            f"{name}: row {rows.index(None)} is no head of any sentence; a head has its own "
+            "num_hiddens / num_heads numbers of each step, unchanged",
+        )
+        return rows
+
+    def check_lens(self, valid_lens):
+        """Take the lengths, and complain if they are not those of the rows."""
+        count, what = len(self.rows), self.what
+        _demand(valid_lens is not None, f"attend is called without valid lengths ({what})")
+        lens = _numpy(valid_lens, self.d2l, "valid_lens")
+        _demand(
+            lens.shape == (count,),
+            f"attend is called with lengths {lens.shape} ({what}); expected one for each row, "
+            f"({count},): each head of a sentence has the sentence's length",
+        )
+        expected = [self.lengths[sentence] for sentence, _ in self.rows]
+        if lens.tolist() != expected:
+            row = _first(lens != np.array(expected))[0]
+            raise Complaint(
+                f"row {row} of attend's arrays is of sentence {self.rows[row][0]}, of length "
+                f"{expected[row]}, but its length is {lens[row]:g} ({what}): lengths must come in "
+                "the order of the rows"
+            )
+        return lens
+
+
+def _judge_joined(found, what, num_heads, attend, d2l):
+    """Compare the joined heads with what attend gave back.
+
+    Args:
+        found: the student's output, an array.
+        what: the case in words.
+        num_heads: integer.
+        attend: the `_HeadlessAttention` that was called.
+        d2l: the framework's library.
+    """
+    name = f"the output ({what})"
+    _demand(attend.rows is not None, f"attend is never called ({what})")
+    shape = attend.arrays["queries"].shape
+    batch, steps, num_hiddens = shape
+    size = num_hiddens // num_heads
+    problems = {
+        (batch, steps, size): "set the heads beside each other, instead of adding them up or "
+        "taking one",
+        attend.output.shape: "the heads are not joined",
+        (batch, steps, num_heads, size): "merge the last two axes",
+        (batch, num_heads, steps, size): "the heads are not joined",
+    }
+    problem = problems.get(found.shape) if found.shape != shape else None
+    _demand(
+        problem is None,
+        f"{name} has the shape {found.shape}; expected (batch, queries, num_hiddens) = {shape}: "
+        f"{problem}",
+    )
+    found = _numbers(found, d2l, name, shape, "(batch, queries, num_hiddens)")
+    rows = attend.output
+    apart = np.empty((batch, steps, num_heads, size))
+    for row, (sentence, head) in enumerate(attend.rows):
+        apart[sentence, :, head] = rows[row]
+    expected = apart.reshape(shape)
+    if _close(found, expected):
+        return
+    heads_first = rows.reshape(num_heads, batch, steps, size).transpose(1, 2, 0, 3)
+    sentences_first = rows.reshape(batch, num_heads, steps, size).transpose(0, 2, 1, 3)
+    mistakes = {
+        "a reshape alone does not bring a step's heads together; swap steps and heads first": (
+            rows.reshape(shape)
+        ),
+        "the numbers of the heads alternate; those of one head stand beside each other": (
+            apart.swapaxes(2, 3).reshape(shape)
+        ),
+        "the heads come in reverse order": apart[:, :, ::-1].reshape(shape),
+        "rows are joined as if the first head of all sentences came first": (
+            heads_first.reshape(shape)
+        ),
+        "rows are joined as if all heads of the first sentence came first": (
+            sentences_first.reshape(shape)
+        ),
+        "all heads are the mean of the heads": np.repeat(
+            apart.mean(axis=2, keepdims=True), num_heads, axis=2
+        ).reshape(shape),
+        "the queries come back": attend.arrays["queries"],
+    }
+    b, t, i = _first(~np.isclose(found, expected, TOLERANCE, TOLERANCE))
+    _blame(
+        found,
+        {f"{name}: {problem}": wrong for problem, wrong in mistakes.items()},
+        f"{name}: number {i} of query {t} of sentence {b} is {found[b, t, i]:.4g}; expected "
+        f"{expected[b, t, i]:.4g}, which attend gave for head {i // size}",
+    )

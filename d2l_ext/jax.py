@@ -32,7 +32,7 @@ __all__ = [
     "Seq2SeqAttentionDecoder", "gru_weights", "named_weights", "new_model", "load_model",
     "GlobalAttention", "LocalAttention", "Seq2SeqGlobalDecoder", "PositionalEncoding",
     "MultiHeadAttention", "PositionWiseFFN", "AddNorm", "TransformerEncoderBlock",
-    "TransformerEncoder", "put_behind", "TransformerDecoderBlock", "TransformerDecoder",
+    "TransformerEncoder", "TransformerDecoderBlock", "put_behind", "TransformerDecoder",
 ]
 # fmt: on
 
@@ -1260,7 +1260,7 @@ class PositionalEncoding(nnx.Module):
         return self.dropout(X + jnp.take(P, steps, axis=0))
 
 
-# From notebooks/09_transformer.md, section "Several heads"
+# From notebooks/09_transformer.md, section "The class"
 class MultiHeadAttention(DotProductAttention):
     """Several dot-product attentions side by side.
 
@@ -1291,16 +1291,16 @@ class MultiHeadAttention(DotProductAttention):
                 f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
             )
         self.num_heads, self.head_size = num_heads, num_hiddens // num_heads
-        self.W_q = nnx.Linear(
-            query_size, num_hiddens, kernel_init=glorot, use_bias=False, rngs=rngs
-        )
-        self.W_k = nnx.Linear(key_size, num_hiddens, kernel_init=glorot, use_bias=False, rngs=rngs)
-        self.W_v = nnx.Linear(
-            value_size, num_hiddens, kernel_init=glorot, use_bias=False, rngs=rngs
-        )
-        self.W_o = nnx.Linear(
-            num_hiddens, num_hiddens, kernel_init=glorot, use_bias=False, rngs=rngs
-        )
+        options = dict(kernel_init=glorot, use_bias=False, rngs=rngs)
+        self.W_q = nnx.Linear(query_size, num_hiddens, **options)
+        self.W_k = nnx.Linear(key_size, num_hiddens, **options)
+        self.W_v = nnx.Linear(value_size, num_hiddens, **options)
+        self.W_o = nnx.Linear(num_hiddens, num_hiddens, **options)
+
+    def own_weights(self):
+        """Return the matrices by their small names."""
+        names = "W_q", "W_k", "W_v", "W_o"
+        return {name.lower(): getattr(self, name).kernel for name in names}
 
     def split(self, X):
         """(batch, steps, num_hiddens) to (batch * heads, steps, size)."""
@@ -1319,18 +1319,9 @@ class MultiHeadAttention(DotProductAttention):
         X = self.apart(X).swapaxes(1, 2)
         return X.reshape(*X.shape[:2], self.num_heads * self.head_size)
 
-    def project_keys(self, keys):
-        """Project the keys of all heads: (batch, keys, num_hiddens)."""
-        return self.W_k(keys)
-
     def project(self, keys, values):
         """Do all that needs no query: the projected keys and values."""
         return self.W_k(keys), self.W_v(values)
-
-    def attend(self, queries, projected_keys, values, valid_lens=None):
-        """Do the same with keys that have been projected already."""
-        projected_values = self.W_v(values)
-        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
 
     def attend_projected(self, queries, projected_keys, projected_values, valid_lens=None):
         """Do the same with keys and values that `project` returned."""
@@ -1340,13 +1331,17 @@ class MultiHeadAttention(DotProductAttention):
             self.split, (self.W_q(queries), projected_keys, projected_values)
         )
         # (batch * heads, queries, size), (batch * heads, queries, keys)
-        output, weights = super().attend(queries, keys, values, valid_lens)
+        output, weights = DotProductAttention.attend(self, queries, keys, values, valid_lens)
         return self.W_o(self.join(output)), self.apart(weights)
 
-    def own_weights(self):
-        """Return the matrices by their small names."""
-        names = "W_q", "W_k", "W_v", "W_o"
-        return {name.lower(): getattr(self, name).kernel for name in names}
+    def project_keys(self, keys):
+        """Project the keys of all heads: (batch, keys, num_hiddens)."""
+        return self.W_k(keys)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None):
+        """Do the same with keys that have been projected already."""
+        projected_values = self.W_v(values)
+        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
 
 
 # From notebooks/09_transformer.md, section "The block"
@@ -1490,6 +1485,11 @@ class TransformerEncoder(nnx.Module):
         )
         self.last = AddNorm(num_hiddens, rngs=rngs) if norm_first else None
 
+    def own_weights(self):
+        """Return all but the embedding by their names in a file."""
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
     def run_blocks(self, X, valid_lens):
         """Return the outputs, and a list of each block's attention weights."""
         X, all_weights = self.positions(self.embedding(X)), []
@@ -1511,31 +1511,6 @@ class TransformerEncoder(nnx.Module):
             sentence's end, and None: there is no state.
         """
         return self.run_blocks(X, valid_lens)[0], None
-
-    def own_weights(self):
-        """Return all but the embedding by their names in a file."""
-        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
-        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
-
-
-def put_behind(past, new, lens):
-    """Put new steps behind those of the past, and behind these a reserve.
-
-    XLA compiles for each shape anew. So the past is longer than what it
-    holds, and an array of lens says how much that is.
-
-    Args:
-        past: (batch, room, size).
-        new: (batch, steps, size).
-        lens: (batch, steps): lens - 1 are the places of the new steps.
-
-    Returns:
-        (batch, room + steps, size).
-    """
-    first = jnp.max(lens[:, :1], initial=1) - 1
-    reserve = jnp.zeros_like(new)
-    past = jnp.concat((past, reserve), axis=1)
-    return lax.dynamic_update_slice_in_dim(past, new, first, axis=1)
 
 
 class TransformerDecoderBlock(nnx.Module):
@@ -1561,6 +1536,12 @@ class TransformerDecoderBlock(nnx.Module):
         self.norms = nnx.data(
             [AddNorm(num_hiddens, dropout, norm_first, rngs=rngs) for _ in range(3)]
         )
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.self_attention, "cross": self.cross_attention}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts | {"ffn": self.ffn})
 
     def __call__(self, X, past, own_lens, memory, enc_valid_lens):
         """Make the steps of X, which follow those of the past.
@@ -1589,11 +1570,25 @@ class TransformerDecoderBlock(nnx.Module):
         Y = self.ffn(self.norms[2].before(X))
         return (self.norms[2].after(X, Y), (keys, values), (own_weights, weights))
 
-    def own_weights(self):
-        """Return all weights by their names in a file."""
-        parts = {"self": self.self_attention, "cross": self.cross_attention}
-        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
-        return gather_weights(parts | {"ffn": self.ffn})
+
+def put_behind(past, new, lens):
+    """Put new steps behind those of the past, and behind these a reserve.
+
+    XLA compiles for each shape anew. So the past is longer than what it
+    holds, and an array of lens says how much that is.
+
+    Args:
+        past: (batch, room, size).
+        new: (batch, steps, size).
+        lens: (batch, steps): lens - 1 are the places of the new steps.
+
+    Returns:
+        (batch, room + steps, size).
+    """
+    first = jnp.max(lens[:, :1], initial=1) - 1
+    reserve = jnp.zeros_like(new)
+    past = jnp.concat((past, reserve), axis=1)
+    return lax.dynamic_update_slice_in_dim(past, new, first, axis=1)
 
 
 class TransformerDecoder(AttentionDecoder):
@@ -1644,6 +1639,10 @@ class TransformerDecoder(AttentionDecoder):
         )
         self.last = AddNorm(num_hiddens, rngs=rngs) if norm_first else None
 
+    def own_weights(self):
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
     def init_state(self, enc_outputs, enc_valid_lens):
         outputs, _ = enc_outputs
         memory = []
@@ -1687,10 +1686,6 @@ class TransformerDecoder(AttentionDecoder):
         logits, state, all_weights = self.run_blocks(X, state)
         _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
         return logits, state, weights.mean(axis=1)
-
-    def own_weights(self):
-        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
-        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
 
 
 __getattr__ = compat.fall_through("jax")

@@ -1218,7 +1218,7 @@ class PositionalEncoding(nn.Block):
         return self.dropout(X + np.take(self.P, steps, axis=0))
 
 
-# From notebooks/09_transformer.md, section "Several heads"
+# From notebooks/09_transformer.md, section "The class"
 class MultiHeadAttention(DotProductAttention):
     """Several dot-product attentions side by side.
 
@@ -1246,12 +1246,16 @@ class MultiHeadAttention(DotProductAttention):
                 f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
             )
         self.num_heads, self.head_size = num_heads, num_hiddens // num_heads
-        self.W_q = drawn(nn.Dense(num_hiddens, in_units=query_size, flatten=False, use_bias=False))
-        self.W_k = drawn(nn.Dense(num_hiddens, in_units=key_size, flatten=False, use_bias=False))
-        self.W_v = drawn(nn.Dense(num_hiddens, in_units=value_size, flatten=False, use_bias=False))
-        self.W_o = drawn(
-            nn.Dense(num_hiddens, in_units=num_hiddens, flatten=False, use_bias=False)
-        )
+        options = dict(flatten=False, use_bias=False)
+        self.W_q = drawn(nn.Dense(num_hiddens, in_units=query_size, **options))
+        self.W_k = drawn(nn.Dense(num_hiddens, in_units=key_size, **options))
+        self.W_v = drawn(nn.Dense(num_hiddens, in_units=value_size, **options))
+        self.W_o = drawn(nn.Dense(num_hiddens, in_units=num_hiddens, **options))
+
+    def own_weights(self):
+        """Return the matrices by their small names."""
+        names = "W_q", "W_k", "W_v", "W_o"
+        return {name.lower(): getattr(self, name).weight for name in names}
 
     def split(self, X):
         """(batch, steps, num_hiddens) to (batch * heads, steps, size)."""
@@ -1270,18 +1274,9 @@ class MultiHeadAttention(DotProductAttention):
         X = self.apart(X).transpose(0, 2, 1, 3)
         return X.reshape(*X.shape[:2], self.num_heads * self.head_size)
 
-    def project_keys(self, keys):
-        """Project the keys of all heads: (batch, keys, num_hiddens)."""
-        return self.W_k(keys)
-
     def project(self, keys, values):
         """Do all that needs no query: the projected keys and values."""
         return self.W_k(keys), self.W_v(values)
-
-    def attend(self, queries, projected_keys, values, valid_lens=None):
-        """Do the same with keys that have been projected already."""
-        projected_values = self.W_v(values)
-        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
 
     def attend_projected(self, queries, projected_keys, projected_values, valid_lens=None):
         """Do the same with keys and values that `project` returned."""
@@ -1291,13 +1286,17 @@ class MultiHeadAttention(DotProductAttention):
             self.split, (self.W_q(queries), projected_keys, projected_values)
         )
         # (batch * heads, queries, size), (batch * heads, queries, keys)
-        output, weights = super().attend(queries, keys, values, valid_lens)
+        output, weights = DotProductAttention.attend(self, queries, keys, values, valid_lens)
         return self.W_o(self.join(output)), self.apart(weights)
 
-    def own_weights(self):
-        """Return the matrices by their small names."""
-        names = "W_q", "W_k", "W_v", "W_o"
-        return {name.lower(): getattr(self, name).weight for name in names}
+    def project_keys(self, keys):
+        """Project the keys of all heads: (batch, keys, num_hiddens)."""
+        return self.W_k(keys)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None):
+        """Do the same with keys that have been projected already."""
+        projected_values = self.W_v(values)
+        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
 
 
 # From notebooks/09_transformer.md, section "The block"
@@ -1434,6 +1433,11 @@ class TransformerEncoder(nn.Block):
         self.blocks.add(*[TransformerEncoderBlock(*block) for _ in range(num_layers)])
         self.last = AddNorm(num_hiddens) if norm_first else None
 
+    def own_weights(self):
+        """Return all but the embedding by their names in a file."""
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
     def run_blocks(self, X, valid_lens):
         """Return the outputs, and a list of each block's attention weights."""
         X, all_weights = self.positions(self.embedding(X)), []
@@ -1456,11 +1460,6 @@ class TransformerEncoder(nn.Block):
         """
         return self.run_blocks(X, valid_lens)[0], None
 
-    def own_weights(self):
-        """Return all but the embedding by their names in a file."""
-        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
-        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
-
 
 class TransformerDecoderBlock(nn.Block):
     """Self-attention, attention to the source, a feed-forward network.
@@ -1478,6 +1477,12 @@ class TransformerDecoderBlock(nn.Block):
         self.ffn = PositionWiseFFN(num_hiddens, ffn_num_hiddens)
         self.norms = nn.Sequential()
         self.norms.add(*[AddNorm(num_hiddens, dropout, norm_first) for _ in range(3)])
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.self_attention, "cross": self.cross_attention}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts | {"ffn": self.ffn})
 
     def forward(self, X, past, own_lens, memory, enc_valid_lens):
         """Make the steps of X, which follow those of the past.
@@ -1508,12 +1513,6 @@ class TransformerDecoderBlock(nn.Block):
         X = self.norms[1].after(X, Y)
         Y = self.ffn(self.norms[2].before(X))
         return (self.norms[2].after(X, Y), (keys, values), (own_weights, weights))
-
-    def own_weights(self):
-        """Return all weights by their names in a file."""
-        parts = {"self": self.self_attention, "cross": self.cross_attention}
-        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
-        return gather_weights(parts | {"ffn": self.ffn})
 
 
 class TransformerDecoder(AttentionDecoder):
@@ -1560,6 +1559,10 @@ class TransformerDecoder(AttentionDecoder):
         self.blocks.add(*[TransformerDecoderBlock(*block) for _ in range(num_layers)])
         self.last = AddNorm(num_hiddens) if norm_first else None
 
+    def own_weights(self):
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
     def init_state(self, enc_outputs, enc_valid_lens):
         outputs, _ = enc_outputs
         memory = []
@@ -1589,10 +1592,6 @@ class TransformerDecoder(AttentionDecoder):
         logits, state, all_weights = self.run_blocks(X, state)
         _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
         return logits, state, weights.mean(axis=1)
-
-    def own_weights(self):
-        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
-        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
 
 
 __getattr__ = compat.fall_through("mxnet")

@@ -1154,7 +1154,7 @@ class PositionalEncoding(keras.layers.Layer):
         return self.dropout(X + tf.gather(self.P, steps))
 
 
-# From notebooks/09_transformer.md, section "Several heads"
+# From notebooks/09_transformer.md, section "The class"
 class MultiHeadAttention(DotProductAttention):
     """Several dot-product attentions side by side.
 
@@ -1188,6 +1188,11 @@ class MultiHeadAttention(DotProductAttention):
         self.W_o = drawn(keras.layers.Dense(num_hiddens, use_bias=False), num_hiddens)
         self.built = True  # all weights are there
 
+    def own_weights(self):
+        """Return the matrices by their small names."""
+        names = "W_q", "W_k", "W_v", "W_o"
+        return {name.lower(): getattr(self, name).kernel for name in names}
+
     def split(self, X):
         """(batch, steps, num_hiddens) to (batch * heads, steps, size)."""
         batch, steps = tf.shape(X)[0], tf.shape(X)[1]
@@ -1208,18 +1213,9 @@ class MultiHeadAttention(DotProductAttention):
         size = self.num_heads * self.head_size
         return tf.reshape(X, (tf.shape(X)[0], tf.shape(X)[1], size))
 
-    def project_keys(self, keys):
-        """Project the keys of all heads: (batch, keys, num_hiddens)."""
-        return self.W_k(keys)
-
     def project(self, keys, values):
         """Do all that needs no query: the projected keys and values."""
         return self.W_k(keys), self.W_v(values)
-
-    def attend(self, queries, projected_keys, values, valid_lens=None):
-        """Do the same with keys that have been projected already."""
-        projected_values = self.W_v(values)
-        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
 
     def attend_projected(self, queries, projected_keys, projected_values, valid_lens=None):
         """Do the same with keys and values that `project` returned."""
@@ -1229,13 +1225,17 @@ class MultiHeadAttention(DotProductAttention):
             self.split, (self.W_q(queries), projected_keys, projected_values)
         )
         # (batch * heads, queries, size), (batch * heads, queries, keys)
-        output, weights = super().attend(queries, keys, values, valid_lens)
+        output, weights = DotProductAttention.attend(self, queries, keys, values, valid_lens)
         return self.W_o(self.join(output)), self.apart(weights)
 
-    def own_weights(self):
-        """Return the matrices by their small names."""
-        names = "W_q", "W_k", "W_v", "W_o"
-        return {name.lower(): getattr(self, name).kernel for name in names}
+    def project_keys(self, keys):
+        """Project the keys of all heads: (batch, keys, num_hiddens)."""
+        return self.W_k(keys)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None):
+        """Do the same with keys that have been projected already."""
+        projected_values = self.W_v(values)
+        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
 
 
 # From notebooks/09_transformer.md, section "The block"
@@ -1376,6 +1376,11 @@ class TransformerEncoder(keras.layers.Layer):
         self.last = AddNorm(num_hiddens) if norm_first else None
         self.built = True  # all weights are there
 
+    def own_weights(self):
+        """Return all but the embedding by their names in a file."""
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
     def run_blocks(self, X, valid_lens):
         """Return the outputs, and a list of each block's attention weights."""
         X, all_weights = self.positions(self.embedding(X)), []
@@ -1398,11 +1403,6 @@ class TransformerEncoder(keras.layers.Layer):
         """
         return self.run_blocks(X, valid_lens)[0], None
 
-    def own_weights(self):
-        """Return all but the embedding by their names in a file."""
-        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
-        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
-
 
 class TransformerDecoderBlock(keras.layers.Layer):
     """Self-attention, attention to the source, a feed-forward network.
@@ -1420,6 +1420,12 @@ class TransformerDecoderBlock(keras.layers.Layer):
         self.ffn = PositionWiseFFN(num_hiddens, ffn_num_hiddens)
         self.norms = [AddNorm(num_hiddens, dropout, norm_first) for _ in range(3)]
         self.built = True  # all weights are there
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.self_attention, "cross": self.cross_attention}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts | {"ffn": self.ffn})
 
     def call(self, X, past, own_lens, memory, enc_valid_lens):
         """Make the steps of X, which follow those of the past.
@@ -1447,12 +1453,6 @@ class TransformerDecoderBlock(keras.layers.Layer):
         X = self.norms[1].after(X, Y)
         Y = self.ffn(self.norms[2].before(X))
         return (self.norms[2].after(X, Y), (keys, values), (own_weights, weights))
-
-    def own_weights(self):
-        """Return all weights by their names in a file."""
-        parts = {"self": self.self_attention, "cross": self.cross_attention}
-        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
-        return gather_weights(parts | {"ffn": self.ffn})
 
 
 class TransformerDecoder(AttentionDecoder):
@@ -1498,6 +1498,10 @@ class TransformerDecoder(AttentionDecoder):
         self.blocks = [TransformerDecoderBlock(*block) for _ in range(num_layers)]
         self.last = AddNorm(num_hiddens) if norm_first else None
 
+    def own_weights(self):
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
     def init_state(self, enc_outputs, enc_valid_lens):
         outputs, _ = enc_outputs
         memory = []
@@ -1528,10 +1532,6 @@ class TransformerDecoder(AttentionDecoder):
         logits, state, all_weights = self.run_blocks(X, state)
         _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
         return logits, state, tf.reduce_mean(weights, axis=1)
-
-    def own_weights(self):
-        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
-        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
 
 
 __getattr__ = compat.fall_through("tensorflow")

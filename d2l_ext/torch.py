@@ -1123,7 +1123,7 @@ class PositionalEncoding(nn.Module):
         return self.dropout(X + self.P[steps])
 
 
-# From notebooks/09_transformer.md, section "Several heads"
+# From notebooks/09_transformer.md, section "The class"
 class MultiHeadAttention(DotProductAttention):
     """Several dot-product attentions side by side.
 
@@ -1156,6 +1156,11 @@ class MultiHeadAttention(DotProductAttention):
         self.W_v = drawn(nn.Linear(value_size, num_hiddens, bias=False))
         self.W_o = drawn(nn.Linear(num_hiddens, num_hiddens, bias=False))
 
+    def own_weights(self):
+        """Return the matrices by their small names."""
+        names = "W_q", "W_k", "W_v", "W_o"
+        return {name.lower(): getattr(self, name).weight for name in names}
+
     def split(self, X):
         """(batch, steps, num_hiddens) to (batch * heads, steps, size)."""
         batch, steps, _ = X.shape
@@ -1173,18 +1178,9 @@ class MultiHeadAttention(DotProductAttention):
         X = self.apart(X).transpose(1, 2)
         return X.reshape(*X.shape[:2], self.num_heads * self.head_size)
 
-    def project_keys(self, keys):
-        """Project the keys of all heads: (batch, keys, num_hiddens)."""
-        return self.W_k(keys)
-
     def project(self, keys, values):
         """Do all that needs no query: the projected keys and values."""
         return self.W_k(keys), self.W_v(values)
-
-    def attend(self, queries, projected_keys, values, valid_lens=None):
-        """Do the same with keys that have been projected already."""
-        projected_values = self.W_v(values)
-        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
 
     def attend_projected(self, queries, projected_keys, projected_values, valid_lens=None):
         """Do the same with keys and values that `project` returned."""
@@ -1195,13 +1191,17 @@ class MultiHeadAttention(DotProductAttention):
             self.split, (self.W_q(queries), projected_keys, projected_values)
         )
         # (batch * heads, queries, size), (batch * heads, queries, keys)
-        output, weights = super().attend(queries, keys, values, valid_lens)
+        output, weights = DotProductAttention.attend(self, queries, keys, values, valid_lens)
         return self.W_o(self.join(output)), self.apart(weights)
 
-    def own_weights(self):
-        """Return the matrices by their small names."""
-        names = "W_q", "W_k", "W_v", "W_o"
-        return {name.lower(): getattr(self, name).weight for name in names}
+    def project_keys(self, keys):
+        """Project the keys of all heads: (batch, keys, num_hiddens)."""
+        return self.W_k(keys)
+
+    def attend(self, queries, projected_keys, values, valid_lens=None):
+        """Do the same with keys that have been projected already."""
+        projected_values = self.W_v(values)
+        return self.attend_projected(queries, projected_keys, projected_values, valid_lens)
 
 
 # From notebooks/09_transformer.md, section "The block"
@@ -1335,6 +1335,11 @@ class TransformerEncoder(nn.Module):
         self.blocks = nn.ModuleList(TransformerEncoderBlock(*block) for _ in range(num_layers))
         self.last = AddNorm(num_hiddens) if norm_first else None
 
+    def own_weights(self):
+        """Return all but the embedding by their names in a file."""
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
     def run_blocks(self, X, valid_lens):
         """Return the outputs, and a list of each block's attention weights."""
         X, all_weights = self.positions(self.embedding(X)), []
@@ -1357,11 +1362,6 @@ class TransformerEncoder(nn.Module):
         """
         return self.run_blocks(X, valid_lens)[0], None
 
-    def own_weights(self):
-        """Return all but the embedding by their names in a file."""
-        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
-        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
-
 
 class TransformerDecoderBlock(nn.Module):
     """Self-attention, attention to the source, a feed-forward network.
@@ -1378,6 +1378,12 @@ class TransformerDecoderBlock(nn.Module):
         self.cross_attention = MultiHeadAttention(*sizes, num_hiddens, num_heads, dropout)
         self.ffn = PositionWiseFFN(num_hiddens, ffn_num_hiddens)
         self.norms = nn.ModuleList(AddNorm(num_hiddens, dropout, norm_first) for _ in range(3))
+
+    def own_weights(self):
+        """Return all weights by their names in a file."""
+        parts = {"self": self.self_attention, "cross": self.cross_attention}
+        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
+        return gather_weights(parts | {"ffn": self.ffn})
 
     def forward(self, X, past, own_lens, memory, enc_valid_lens):
         """Make the steps of X, which follow those of the past.
@@ -1405,12 +1411,6 @@ class TransformerDecoderBlock(nn.Module):
         X = self.norms[1].after(X, Y)
         Y = self.ffn(self.norms[2].before(X))
         return (self.norms[2].after(X, Y), (keys, values), (own_weights, weights))
-
-    def own_weights(self):
-        """Return all weights by their names in a file."""
-        parts = {"self": self.self_attention, "cross": self.cross_attention}
-        parts |= {f"norm.{i}": norm for i, norm in enumerate(self.norms)}
-        return gather_weights(parts | {"ffn": self.ffn})
 
 
 class TransformerDecoder(AttentionDecoder):
@@ -1456,6 +1456,10 @@ class TransformerDecoder(AttentionDecoder):
         self.blocks = nn.ModuleList(TransformerDecoderBlock(*block) for _ in range(num_layers))
         self.last = AddNorm(num_hiddens) if norm_first else None
 
+    def own_weights(self):
+        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
+        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
+
     def init_state(self, enc_outputs, enc_valid_lens):
         outputs, _ = enc_outputs
         memory = []
@@ -1486,10 +1490,6 @@ class TransformerDecoder(AttentionDecoder):
         logits, state, all_weights = self.run_blocks(X, state)
         _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
         return logits, state, weights.mean(dim=1)
-
-    def own_weights(self):
-        parts = {f"block.{i}": block for i, block in enumerate(self.blocks)}
-        return gather_weights(parts | ({"norm": self.last} if self.last else {}))
 
 
 __getattr__ = compat.fall_through("torch")

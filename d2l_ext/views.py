@@ -19,11 +19,13 @@ class Sentence(NamedTuple):
     """A translation and what its words looked at.
 
     Args:
-        weights: (target tokens, source tokens) attention weights, an array of any framework.
+        weights: attention weights, an array of any framework, (target tokens, source tokens); or
+            (heads, target tokens, source tokens), which are shown beside each other.
         source: list of the source tokens, one for each column.
         target: list of the target tokens, one for each row.
         alignment: gold links, (source index, target index) each, which get a frame; or None.
         title: string, or None for the source sentence.
+        heads: list of the heads' names, if there is such an axis; None for "head 0" and so on.
     """
 
     weights: Any
@@ -31,6 +33,7 @@ class Sentence(NamedTuple):
     target: Sequence[str]
     alignment: Iterable[tuple[int, int]] | None = None
     title: str | None = None
+    heads: Sequence[str] | None = None
 
 
 def attention(
@@ -42,6 +45,8 @@ def attention(
     words by their weights; pointing at a source word colors the target words that looked at it. A
     slider goes through the steps of decoding. The view opens on a telling word: one that looked
     hard at a source word far from its own place, and rightly so where an alignment is known.
+    Where there are several heads, each has a row of source words, so that one target word shows
+    what all of them looked at.
 
     Args:
         sentences: list of `Sentence`s, or of tuples like them; one is chosen at a time.
@@ -52,8 +57,8 @@ def attention(
         `AttentionView`, which a notebook shows when it is the last value of a cell.
 
     Raises:
-        ValueError: if there is no sentence, the shape of the weights is not that of the tokens, or
-            a link lies outside.
+        ValueError: if there is no sentence, the shape of the weights is not that of the tokens, a
+            link lies outside, or there are not as many names as heads.
     """
     sentences = [Sentence(*sentence) for sentence in sentences]
     if not sentences:
@@ -73,6 +78,8 @@ def panels(
     ylabel: str = "Target",
 ) -> "AttentionView":
     """Make an interactive view of the heads or steps of one sentence, as `plots.attention` does.
+
+    One of them is seen at a time; `attention` shows heads beside each other.
 
     Args:
         weights: array (target tokens, source tokens); or (pictures, target tokens, source tokens),
@@ -134,42 +141,79 @@ def _section(number, sentence, xlabel, ylabel):
     """The table of a sentence, from which the page's script reads everything."""
     weights = np.round(plots.to_numpy(sentence.weights), 3)
     source, target = list(sentence.source), list(sentence.target)
-    if weights.shape != (len(target), len(source)) or weights.size == 0:
+    fits = weights.ndim in (2, 3) and weights.shape[-2:] == (len(target), len(source))
+    if not fits or weights.size == 0:
         raise ValueError(
             f"attention weights of sentence {number} have shape {weights.shape}, but there are "
             f"{len(target)} target and {len(source)} source tokens"
         )
+    heads = _head_names(number, sentence.heads, weights)
     of = f" of sentence {number}"
     gold = set(plots.check_links(sentence.alignment, len(source), len(target), of))
+    title = html.escape(" ".join(source) if sentence.title is None else sentence.title)
+    legend = '<p class="legend"><span class="gold">Framed</span>: gold alignment</p>\n'
+    xlabel, ylabel = html.escape(xlabel), html.escape(ylabel)
+    axes = f"Rows: {ylabel}. Columns: {xlabel}."
+    matrices = weights if heads else weights[None]
+    tables = [
+        _table(matrix, source, target, gold, axes, html.escape(name))
+        for matrix, name in zip(matrices, heads or [""])
+    ]
+    return (
+        f'<section data-source="{xlabel}" data-target="{ylabel}" '
+        f'data-start="{_telling(weights, gold)}">\n'
+        f"<h2>{title}</h2>\n{legend if gold else ''}<details open>\n"
+        '<summary>All weights</summary>\n<div class="wide">'
+        + "\n".join(tables)
+        + "</div>\n</details>\n</section>"
+    )
+
+
+def _head_names(number, names, weights):
+    """The names of a sentence's heads; [] if the weights have no axis of heads."""
+    if weights.ndim == 2:
+        if names is not None:
+            raise ValueError(
+                f"sentence {number} names {len(names)} heads, but its attention weights have the "
+                f"shape {weights.shape}, without an axis of heads"
+            )
+        return []
+    if names is None:
+        return [f"head {head}" for head in range(len(weights))]
+    if len(names) != len(weights):
+        raise ValueError(
+            f"sentence {number} names {len(names)} heads, but its attention weights have the "
+            f"shape {weights.shape}, with {len(weights)} heads"
+        )
+    return list(names)
+
+
+def _table(weights, source, target, gold, axes, head):
+    """The table of one matrix of weights; `head` is the head's name, escaped, or ""."""
     rows = [
         f'<tr><th scope="row" dir="auto">{html.escape(token)}</th>'
         + "".join(_cell(weight, (i, j) in gold) for i, weight in enumerate(weights[j]))
         + "</tr>"
         for j, token in enumerate(target)
     ]
-    heads = "".join(f'<th scope="col" dir="auto">{html.escape(token)}</th>' for token in source)
-    many = ' class="many"' if len(source) > 16 else ""
-    title = html.escape(" ".join(source) if sentence.title is None else sentence.title)
-    legend = '<p class="legend"><span class="gold">Framed</span>: gold alignment</p>\n'
-    xlabel, ylabel = html.escape(xlabel), html.escape(ylabel)
+    columns = "".join(f'<th scope="col" dir="auto">{html.escape(token)}</th>' for token in source)
+    many = ' class="many"' if head or len(source) > 16 else ""
+    name, caption = (f' data-head="{head}"', f"{head}. {axes}") if head else ("", axes)
     return (
-        f'<section data-source="{xlabel}" data-target="{ylabel}" '
-        f'data-start="{_telling(weights, gold)}">\n'
-        f"<h2>{title}</h2>\n{legend if gold else ''}<details open>\n"
-        '<summary>All weights</summary>\n<div class="wide">'
-        f"<table{many}>\n"
-        f"<caption>Rows: {ylabel}. Columns: {xlabel}.</caption>\n"
-        f"<thead><tr><td></td>{heads}</tr></thead>\n<tbody>\n"
+        f"<table{many}{name}>\n<caption>{caption}</caption>\n"
+        f"<thead><tr><td></td>{columns}</tr></thead>\n<tbody>\n"
         + "\n".join(rows)
-        + "\n</tbody>\n</table></div>\n</details>\n</section>"
+        + "\n</tbody>\n</table>"
     )
 
 
 def _telling(weights, gold):
     """The target word that a view opens on: it looked hardest at a word far from its own place.
 
-    That is where the order of words differs. Where gold links are known, only such looks count.
+    That is where the order of words differs. Where gold links are known, only such looks count. Of
+    several heads one is enough.
     """
+    weights = weights if weights.ndim == 2 else weights.max(axis=0)
     targets, sources = weights.shape
     away = np.abs(np.linspace(0, 1, sources) - np.linspace(0, 1, targets)[:, None])
     scores = weights**2 * away  # squared, so that a faint look from afar does not win

@@ -14,14 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tabbook.project import FRAMEWORKS, Framework, Project, TabbookError
-from tabbook.source import Cell, Chapter
+from tabbook.source import ADDING, Cell, Chapter
 from tabbook.style import ruff
 
 KNOWN_EVERYWHERE = set(dir(builtins)) | {"__name__", "__file__"}
 BOOK = "d2l"  # the name by which a chapter calls the library
 COMMON = Framework("common", "common", "all frameworks")
 PACKAGES = {"torch", "mxnet", "jax", "flax", "optax", "tensorflow", "keras"}  # of the frameworks
-ADDING = "add_to_class"  # the decorator that makes a method of a function
 CALLS = {"forward", "hybrid_forward", "call", "__call__"}  # of a model, by the frameworks
 
 

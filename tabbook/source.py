@@ -12,6 +12,7 @@ import yaml
 
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 
+ADDING = "add_to_class"  # the decorator that makes a method of a function
 ATTRIBUTES = {"tab", "tags", "reason", "alt", "fold", "evidence", "exercise", "part", "points"}
 TAGS = {"nbval-ignore-output", "parameters", "raises-exception"}
 TAGS_WITH_REASON = {"nbval-ignore-output", "raises-exception"}

@@ -103,9 +103,32 @@ def test_a_view_opens_on_the_word_that_looked_hard_and_far(looks):
 
 def start_of(weights, alignment=None):
     """The word on which the view of a sentence opens."""
-    target, source = (OUR_CAT[:length] for length in weights.shape)
+    target, source = (OUR_CAT[:length] for length in weights.shape[-2:])
     view = views.attention([(weights, source, target, alignment)])
     return int(re.search(r'<section [^>]*data-start="(\d+)"', view.to_html())[1])
+
+
+def test_heads_stand_beside_each_other():
+    """A table for each head, named; the section is one, and opens on what any head looked at."""
+    weights = some_weights(3, 5, 5)
+    named = (weights, SOURCE, TARGET, GOLD, "t", ["a", "b & c", NASTY[0]])
+    view = views.attention([(weights, SOURCE, TARGET, GOLD), named])
+    text = view.to_html()
+    page = Page(text)
+    assert repr(view) == "AttentionView(2 pictures)" and len(page.titles) == 2
+    assert len(page.tables) == 6
+    for table, matrix in zip(page.tables, [*weights, *weights]):
+        for (_, *cells), row in zip(table[1:], matrix):
+            found = [float(text.split()[0]) for text, _ in cells]
+            np.testing.assert_allclose(found, row, atol=5e-4)
+    assert re.findall(r'data-head="(.*?)"', text)[:4] == ["head 0", "head 1", "head 2", "a"]
+    assert "<caption>b &amp; c. Rows: Target. Columns: Source.</caption>" in text
+    assert page.scripts == page_of((weights[0], SOURCE, TARGET)).scripts
+    one_head = views.attention([(weights[:1], SOURCE, TARGET)]).to_html()
+    assert 'data-head="head 0"' in one_head
+    looks = np.stack([np.eye(6), np.eye(6)])
+    looks[1, 2, 2], looks[1, 2, 5] = 0.1, 0.9  # the second head alone
+    assert start_of(looks) == 2
 
 
 def test_words_stay_words():
@@ -173,6 +196,11 @@ def test_arrays_of_every_framework_are_taken(framework):
             "source token 5 with target token 0.*only 5",
         ),
         ((np.ones((5, 5)), SOURCE, TARGET, [(0, -1)]), "target token -1"),
+        ((np.ones((2, 5, 4)), SOURCE, TARGET), r"sentence 1 have shape \(2, 5, 4\)"),
+        ((np.ones((0, 5, 5)), SOURCE, TARGET), r"shape \(0, 5, 5\)"),
+        ((np.ones((1, 2, 5, 5)), SOURCE, TARGET), r"shape \(1, 2, 5, 5\)"),
+        ((np.ones((2, 5, 5)), SOURCE, TARGET, None, "t", ["a"]), "1 names 1 heads.*with 2 heads"),
+        ((np.ones((5, 5)), SOURCE, TARGET, None, "t", ["a"]), "without an axis of heads"),
     ],
 )
 def test_what_does_not_fit_is_named(sentence, message):

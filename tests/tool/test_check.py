@@ -242,6 +242,20 @@ def test_chapter(executed, old, new, message):
     assert found.count(message) == 1, found
 
 
+def test_methods_of_two_classes_may_have_one_name(executed):
+    """Two functions of a cell may not; that a class has a method twice, the library refuses."""
+    path = executed.project.source("02_toy")
+    methods = "".join(
+        f"\n\n@d2l.add_to_class({name})\ndef call(self):\n    return '{name}'\n" for name in "AB"
+    )
+    code = f"class A:\n    pass\n\n\nclass B:\n    pass\n{methods}"
+    plain = "\n\ndef other():\n    return 1\n" * 2
+    text = path.read_text()
+    path.write_text(text.replace("print(CORPUS, d2l.scale(0))", code + plain))
+    found = [problem for problem in problems(executed) if "F811" in problem]
+    assert found and all("`other`" in problem for problem in found), found
+
+
 def test_source_that_breaks_a_rule(executed):
     path = executed.project.source("02_toy")
     path.write_text(path.read_text().replace('tab="jax"', 'tab="jaxx"'))
