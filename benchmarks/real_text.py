@@ -27,7 +27,7 @@ DIRECTIONS = {  # file, whether it is read from right to left, what the page cal
     "zh-en": ("cmn.txt", True, "Chinese → English"),
 }
 SIZES = {"embed_size": 128, "num_hiddens": 256, "num_layers": 1, "dropout": 0.3}
-MAX_STEPS, NUM_EPOCHS, BATCH_SIZE, LR, BEAM = 30, 4, 64, 0.003, 4
+MAX_STEPS, NUM_EPOCHS, BATCH_SIZE, LR, BEAM = 30, 6, 64, 0.003, 4
 SEEDS = range(3)  # in PyTorch; the others train with the first
 SHOWN = 5  # good translations, and as many bad ones
 LEAST = 5  # words of a sentence that is shown

@@ -37,7 +37,7 @@ EDGES = (0, 5, 9, 15)  # of the lengths of sources, in tokens
 LONGEST, BEYOND = 15, 30  # tokens of the sentences to learn from, and of the longest to translate
 POSITIONS = {"Transformer, sinusoids": "Transformer", "Transformer, learned": "Transformer"}
 POSITIONS["Bahdanau"] = "Bahdanau"
-NORMS = [(first, warmup) for first in (True, False) for warmup in (0, WARM_UP)]
+NORMS = [(True, 0), (False, 0), (False, WARM_UP)]  # norm before, and steps of warm-up
 LENGTHS, REPEATS = (10, 50, 100, 200), 5  # tokens of either side; the fastest counts
 
 
@@ -115,7 +115,7 @@ def measure_beyond(d2l, seed, name):
     corpus = dataclasses.replace(corpus, train=short)
     model = new_model(d2l, corpus, POSITIONS[name], seed)
     if name.endswith("learned"):
-        d2l.reseed(seed)
+        model.reseed(seed)
         learn_positions(model)
     train(d2l, model, corpus, seed, 0 if name == "Bahdanau" else WARM_UP)
     model.max_steps = BEYOND + 1  # no warning
@@ -213,21 +213,14 @@ def name_of(experiment, key, seed):
 
 
 def pairs_table(found):
-    """BLEU by the number of pairs."""
-    rows = [["pairs to learn from", *MODELS]]
-    rows += [
-        [f"{count:,}", *(spread(of(found, "pairs", (name, count), "bleu")) for name in MODELS)]
-        for count in PAIRS
-    ]
-    return rows
-
-
-def lengths_table(found):
-    """BLEU by the length of the source, for the largest number of pairs."""
-    rows = [["tokens of the source", *MODELS]]
+    """BLEU by the number of pairs and, for the largest number, by the length of the source."""
+    parts = [(count, "all", ("bleu",)) for count in PAIRS]
     for i, (low, high) in enumerate(itertools.pairwise(EDGES)):
-        cells = [of(found, "pairs", (name, PAIRS[-1]), "by_length", i) for name in MODELS]
-        rows.append([f"{low + 1} to {high}", *map(spread, cells)])
+        parts.append((PAIRS[-1], f"{low + 1} to {high} tokens", ("by_length", i)))
+    rows = [["pairs to learn from", "translated sources", *MODELS]]
+    for count, sources, path in parts:
+        cells = [spread(of(found, "pairs", (name, count), *path)) for name in MODELS]
+        rows.append([f"{count:,}", sources, *cells])
     return rows
 
 
@@ -242,11 +235,13 @@ def beyond_table(found):
 
 def norm_table(found):
     """BLEU by the place of the norm, with and without warm-up."""
-    rows = [["norm", "no warm-up", f"{WARM_UP} steps of warm-up"]]
-    for first, name in ((True, "before each part"), (False, "after each sum")):
-        cells = [of(found, "norm", (first, warmup), "bleu") for warmup in (0, WARM_UP)]
-        rows.append([name, *map(spread, cells)])
-    return rows
+    before, after, after_warm = (of(found, "norm", key, "bleu") for key in NORMS)
+    before_warm = of(found, "pairs", ("Transformer", PAIRS[-1]), "bleu")  # the same model
+    return [
+        ["norm", "no warm-up", f"{WARM_UP} steps of warm-up"],
+        ["before each part", spread(before), spread(before_warm)],
+        ["after each sum", spread(after), spread(after_warm)],
+    ]
 
 
 def time_table(found):
@@ -262,7 +257,6 @@ def time_table(found):
 
 TABLES = {
     "pairs": (pairs_table, "BLEU on held-out sentences"),
-    "lengths": (lengths_table, f"BLEU by length, {PAIRS[-1]:,} pairs to learn from"),
     "beyond": (beyond_table, f"BLEU; learned from sentences of up to {LONGEST} tokens"),
     "norm": (norm_table, "BLEU of the Transformer"),
     "time": (time_table, f"milliseconds a sentence, one thread, batches of {BATCH_SIZE}"),

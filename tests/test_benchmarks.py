@@ -9,7 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import bottleneck, corpora, decoders, scaling, speed, spread, write_table
+from benchmarks import (
+    bottleneck,
+    corpora,
+    decoders,
+    real_text,
+    scaling,
+    speed,
+    spread,
+    transformer,
+    write_table,
+)
 from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, pad_batch
 from tests import frameworks, tiny
 
@@ -36,6 +46,12 @@ def test_chapters_show_what_was_measured():
     (found,) = bottleneck.REGION.finditer(text)
     measured = json.loads(bottleneck.RESULTS.read_text(encoding="utf-8"))
     assert found[0] == f"{found[1]}{bottleneck.table(measured)}\n"
+    assert pinned("torch", measured["version"])
+    text = transformer.CHAPTER.read_text(encoding="utf-8")
+    measured = json.loads(transformer.RESULTS.read_text(encoding="utf-8"))
+    for what in transformer.TABLES:
+        (found,) = transformer.region(what).finditer(text)
+        assert found[0] == f"{found[1]}{transformer.table(measured, what)}\n", what
     assert pinned("torch", measured["version"])
 
 
@@ -337,3 +353,47 @@ def test_repeated_pairs_differ_and_load(tmp_path):
     first, later = found["first"], found["later"]
     assert first["tokens"] == later["tokens"] > 2 * 40 * 3
     assert first["seconds"] > 0 and first["peak"] > 10 and later["rate"] > 0
+
+
+# Real sentences ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real():
+    """What `make real-text` has measured."""
+    return json.loads(real_text.RESULTS.read_text(encoding="utf-8"))
+
+
+def test_the_page_of_real_sentences_shows_what_was_measured(real):
+    assert real_text.PAGE.read_text(encoding="utf-8") == real_text.page(real)
+    assert sorted(real) == sorted(real_text.trainings())
+    for key, row in real.items():
+        assert pinned(real_text.LIBRARIES[key.split()[0]], row["version"])
+        losses = [validation for _, validation in row["losses"]]
+        assert losses[-1] < losses[0]
+        assert row["beam"]["chrf"] > 10
+
+
+def test_the_frameworks_translate_equally_well(real):
+    for direction in real_text.DIRECTIONS:
+        scores = {key: row["beam"]["bleu"] for key, row in real.items() if direction in key}
+        seeds = [score for key, score in scores.items() if key.startswith("pytorch")]
+        room = max(2, max(seeds) - min(seeds))
+        for key, score in scores.items():
+            assert min(seeds) - room < score < max(seeds) + room, key
+
+
+def test_examples_are_the_best_and_the_worst():
+    texts = [(f"this is sentence number {i} here", "a" * i, "a" * 12) for i in range(12)]
+    good, bad = real_text.examples([("too short", "aa", "aa"), *texts])
+    assert [sides[1] for sides in good] == ["a" * i for i in range(11, 6, -1)]
+    assert [len(sides[1]) for sides in bad] == [0, 1, 2, 3, 4]
+
+
+def test_a_file_of_pairs_is_found_or_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds 0 files fra\.txt; expected 1"):
+        real_text.find(tmp_path, "fra.txt")
+    (tmp_path / "fra").mkdir()
+    path = tmp_path / "fra" / "fra.txt"
+    path.write_text("Go.\tVa !\n", encoding="utf-8")
+    assert real_text.find(tmp_path, "fra.txt") == path
