@@ -138,10 +138,12 @@ mutants: $(READ) $(WRITE) ## make mistakes in the library: do the tests catch th
 parity: $(READ) $(WRITE) ## compare the four frameworks' numbers and write docs/parity.md
 	PARITY_PAGE=docs/parity.md $(PY) -m pytest -q tests/test_parity.py
 
-models: $(STAMPS)/project $(STAMPS)/jax $(STAMPS)/pytorch ## train the models that chapter 06 loads
+models: $(STAMPS)/project $(STAMPS)/jax $(STAMPS)/pytorch ## train the models that come along
 	@for framework in jax pytorch; do \
 	    $(PY) -m d2l_ext train --framework $$framework --embed-size 32 --num-hiddens 64 \
 	        --epochs 6 --out d2l_ext/pretrained/$$framework.safetensors; done
+	$(PY) -m d2l_ext train --framework pytorch --kind transformer --num-layers 2 --num-hiddens 32 \
+	    --ffn-num-hiddens 64 --warmup 200 --epochs 12 --out d2l_ext/pretrained/transformer.safetensors
 
 grading: $(READ) $(WRITE) ## grade all answers of the tests with nbgrader and write docs/grading.md's table
 	$(PY) -m tests.classroom.with_nbgrader $(FRAMEWORK)
