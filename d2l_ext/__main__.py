@@ -577,7 +577,7 @@ def _show_attention(results, path):
 
 def _explore(options):
     _check_folder(options.out)
-    page = views.explorer(options.model, corpora.load(max_steps=16).test[:40])
+    page = views.explorer(options.model, views.grammar_examples())
     page.save(options.out)
     print(f"{options.out}: {_size(options.out)}")
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from d2l_ext import files, plots
+from d2l_ext import corpora, files, plots
 from d2l_ext import weights as exchange
 
 
@@ -213,6 +213,13 @@ SCRIPTS = (
 )  # in d2l_ext/explorer, what uses what last
 FRAMEWORKS = {"torch": "pytorch", "mxnet": "mxnet", "jax": "jax", "tensorflow": "tensorflow"}
 EXPLORABLE = ("attention", "transformer")
+NUM_EXAMPLES = 40
+FIRST_EXAMPLES = (  # what the explorer's buttons and the chapters' links speak of
+    "this tired girl does not speak to these neighbors .",
+    "must we not sing ?",
+    "the actress 's cake is good .",
+    "is the cow tired when i arrive ?",
+)
 
 
 def explorer(
@@ -264,6 +271,14 @@ def explorer(
     ]
     data = base64.b64encode(content).decode("ascii")
     return ExplorerView([{"name": name, "data": data}], known, framework=framework)
+
+
+def grammar_examples() -> list[corpora.Pair]:
+    """Held-out pairs of the corpus `grammar` for the explorer, those with a name here first."""
+    pairs = corpora.load(max_steps=16).test
+    known = {" ".join(pair.source): pair for pair in pairs}
+    named = [known[source] for source in FIRST_EXAMPLES]
+    return named + [pair for pair in pairs[:NUM_EXAMPLES] if pair not in named]
 
 
 def explorer_element(

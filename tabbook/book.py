@@ -15,15 +15,21 @@ from pathlib import Path
 
 import nbformat
 
-from d2l_ext import corpora, views
+from d2l_ext import views
 from tabbook import bibliography, claims, numbers, reference, source, split
 from tabbook.bibliography import Entry
 from tabbook.project import FRAMEWORKS, Project, TabbookError, write
 from tabbook.source import Cell, Chapter
 
 EXPLORER = "docs/explorer.md"  # the page on which the library's own models run
+# What it shows to those who come by a chapter's link, to an anchor of that page
+LINKS = {
+    "chapter-05": "truth=1&step=3",
+    "chapter-06": "s=the+actress+'s+cake+is+good+.&beam=2&step=3",
+    "chapter-07": "rescaled=1&step=3",
+    "chapter-09": "model=1&truth=1&step=3",
+}
 MODELS = {"pytorch": "Bahdanau’s decoder, chapter 05", "transformer": "Transformer, chapter 09"}
-NUM_EXAMPLES = 40
 STALE = "run 'make notebooks'"
 
 HEADING = re.compile(r"^(#{1,6}) +(.+)$", re.MULTILINE)
@@ -79,20 +85,13 @@ def pages(project: Project) -> dict[str, str | bytes]:
         files[placed(project.relative(path))] = document(project, path, entries)
     files[reference.PAGE] = reference.page(project, chapters)
     if EXPLORER in files:
-        files.update(explorer(files[EXPLORER]))
+        files.update(explorer())
     return files
 
 
-def explorer(page: str) -> dict[str, str]:
-    """The explorer, for its own page and, small, for the front page: HTML that they include.
-
-    Args:
-        page: the text of its own page. Links such as `[try it](#s=the+cat+.&beam=4)` under an
-            anchor, `[]{#chapter-06}`, are what the explorer shows to whoever follows a link there.
-    """
-    links = dict(re.findall(r"\[\]\{#([\w-]+)\}.*?\]\(#(\w+=[^)]*)\)", page, re.DOTALL))
-    pairs = corpora.load(max_steps=16).test
-    examples = [pairs[i] for i in range(NUM_EXAMPLES)]
+def explorer() -> dict[str, str]:
+    """The explorer, for its own page and, small, for the front page: HTML that they include."""
+    examples = views.grammar_examples()
 
     def element(root, models, **options):
         shown = [{"name": MODELS[m], "url": f"{root}_static/{m}.safetensors"} for m in models]
@@ -100,8 +99,10 @@ def explorer(page: str) -> dict[str, str]:
         return f"{views.explorer_element(shown, examples, **options)}\n{script}\n"
 
     return {
-        "explorer.html": element("../", MODELS, pages="../", links=links),
-        "explorer-small.html": element("", ["pytorch"], small=True, explorer="docs/explorer.html"),
+        "explorer.html": element("../", MODELS, pages="../", links=LINKS),
+        "explorer-small.html": element(
+            "", ["pytorch"], small=True, explorer="docs/explorer.html", start={"step": 3}
+        ),
     }
 
 

@@ -15,6 +15,7 @@ export const STYLE = `
   --warn: light-dark(#a01414, #ff9c8f);
   display: block;
   container-type: inline-size;
+  scroll-margin-top: 4rem; /* below the book's bar */
   color: var(--text);
   font: 16px/1.4 "DejaVu Sans", system-ui, sans-serif;
 }
@@ -71,7 +72,7 @@ label { font-size: .9375rem; }
 
 .columns { display: grid; gap: 1rem 2rem; margin-top: 1rem; }
 .columns > *, .columns section { min-width: 0; }
-@container (min-width: 46rem) { .columns { grid-template-columns: 1fr 1fr; } }
+@container (min-width: 42rem) { .columns { grid-template-columns: 1fr 1fr; } }
 .columns section + section { margin-top: 1rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9375rem; font-variant-numeric: tabular-nums; }
 caption { padding-bottom: .3rem; text-align: left; }
@@ -79,6 +80,7 @@ th { font-weight: normal; text-align: left; }
 thead th { color: var(--soft); font-size: .8125rem; }
 td, th { padding: .05rem .4rem .05rem 0; }
 tbody tr { border-top: 1px solid var(--faint); }
+tbody th { padding-left: .35rem; }
 tr.now th { font-weight: 600; }
 .plain { padding: .1rem .2rem; border: 0; background: none; width: 100%; text-align: inherit; }
 .plain.number { text-align: right; width: 3.6rem; flex: none; }
@@ -95,19 +97,19 @@ tr.now th { font-weight: 600; }
 .force { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; margin: .5rem 0; }
 .force input { width: 9rem; }
 
-.inspect { position: sticky; bottom: 0; z-index: 1; margin: 1rem 0; padding: .6rem .8rem; border: 1px solid var(--line);
+.inspect { position: sticky; bottom: .3rem; z-index: 1; min-height: 7rem; margin: 1rem 0 0; padding: .6rem .8rem; border: 1px solid var(--line);
   border-radius: .3rem; background: var(--panel); font-size: .875rem; max-height: 13rem; overflow: auto; }
 .inspect p { margin: .1rem 0; }
 .inspect pre { margin: .3rem 0; white-space: pre-wrap; font: .8125rem/1.45 "DejaVu Sans Mono", ui-monospace, monospace; }
 .inspect .numbers { max-height: 3.9em; overflow: auto; font: .8125rem/1.4 "DejaVu Sans Mono", ui-monospace, monospace; }
 
 .tries { display: grid; gap: .5rem 1.5rem; margin: 0; padding: 0; list-style: none; }
-@container (min-width: 46rem) { .tries { grid-template-columns: 1fr 1fr; } }
+@container (min-width: 42rem) { .tries { grid-template-columns: 1fr 1fr; } }
 .tries li { display: grid; grid-template-columns: 9.5rem 1fr; gap: .7rem; align-items: start; font-size: .875rem; }
 .tries button { text-align: left; }
 @container (max-width: 30rem) { .tries li { grid-template-columns: 1fr; gap: .2rem; } }
 .settings { display: grid; gap: .6rem 2rem; }
-@container (min-width: 46rem) { .settings { grid-template-columns: 1fr 1fr; } }
+@container (min-width: 42rem) { .settings { grid-template-columns: 1fr 1fr; } }
 fieldset { min-width: 0; margin: 0; padding: .5rem .8rem .7rem; border: 1px solid var(--line); border-radius: .3rem; }
 legend { padding: 0 .3rem; color: var(--soft); font-size: .875rem; }
 fieldset label { display: flex; flex-wrap: wrap; align-items: center; margin: .25rem 0; }

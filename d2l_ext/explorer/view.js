@@ -18,30 +18,30 @@ const LOOKS = { source: "the source", own: "its own words", encoder: "each other
 
 // What to try: settings, and what to look for. Words to put in are for a sentence of the grammar.
 const TRIES = [
-  { name: "Force a word", set: { s: "our tired sister sleeps .", force: "0:notre,1:frère", step: 3 },
-    see: "The second word was to be sœur. The rest now answers to frère: the decoder goes on from what is written, right or wrong." },
-  { name: "Feed the truth", set: { truth: true },
-    see: "Each step reads the reference, whatever the model has said, as in training. Compare what it would say with what it is fed." },
-  { name: "Hotter softmax", set: { temperature: 4 },
+  { name: "Force a word", set: { s: "this small white car is very new .", force: "0:ces", step: 2 },
+    see: "The first word was to be cette, and is now ces. So petite becomes petits: the decoder answers to what is written. Choose another word yourself, at any step." },
+  { name: "Feed the truth", set: { s: "must we not sing ?", truth: true, step: 4 },
+    see: "Each step reads the reference, as in training, so a wrong word is forgotten at once. Fed its own words, the model has to live with it." },
+  { name: "Softer softmax", set: { temperature: 4 },
     see: "Scores divided by 4: the weights spread, and the context becomes a mixture. At 0.1 one word has it all." },
-  { name: "Mask off", set: { padding: 4, masked: false },
-    see: "Four places of padding, and nothing keeps them out: they get weight, and every real word gets less." },
-  { name: "Mask on", set: { padding: 4 },
-    see: "The same padding behind the mask: its weights are exactly 0, and the translation does not change." },
-  { name: "Scale changed", set: { rescaled: true },
-    see: "Additive scores divided by √d, dot products no longer. It works like a temperature that the model was not trained for." },
+  { name: "Mask off", set: { padding: 4, masked: false, temperature: 3 },
+    see: "Four places of padding and nothing to keep them out: they get weight, which real words lose. (The softmax is softened, to show it.)" },
+  { name: "Mask on", set: { padding: 4, temperature: 3 },
+    see: "The same behind the mask: padding weighs exactly 0." },
+  { name: "Scaled or not", set: { rescaled: true },
+    see: "Bahdanau’s scores divided by √d, the Transformer’s no longer. It acts like a temperature that the model was not trained for." },
   { name: "Keys for values", set: { swapped: true },
-    see: "Bahdanau's keys and values are the same vectors, so nothing changes. Choose the Transformer: its are not, and it falls apart." },
+    see: "Bahdanau’s keys and values are the same vectors: nothing changes. Choose the Transformer below, whose are not, and it falls apart." },
   { name: "One-way encoder", set: { oneWay: true },
-    see: "No word knows any more what stands behind it. Watch articles and adjectives, whose form a later noun decides." },
+    see: "No word knows what stands behind it: the outputs’ backward half is 0, or masked. The model was not trained so. What is left of the translation?" },
   { name: "Uniform weights", set: { uniform: true },
-    see: "Every word weighs the same, in every step: one context for the whole sentence, the bottleneck of chapter 04." },
-  { name: "Beam of 2", set: { beam: 2, step: 99 },
-    see: "Two beginnings in the race. Struck out is what was dropped, thick is what won." },
-  { name: "Beam of 4", set: { beam: 4, step: 99 },
-    see: "Four beginnings. Look for one that was not first at every step, and won." },
-  { name: "Gold alignment", set: { gold: true, truth: true, step: 99 },
-    see: "Frames show which word the grammar says a word comes from. Look for weight beside its frame, and for translations that are right all the same." },
+    see: "Every word weighs the same, at each step: one context for all, the bottleneck of chapter 04. See where it begins to repeat itself." },
+  { name: "Beam of 2", set: { s: "the actress 's cake is good .", beam: 2, step: 3 },
+    see: "Greedy search starts with l’, and no noun fits. Here le stays in the race, and wins. Struck out is what was dropped." },
+  { name: "Beam of 4", set: { s: "is the cow tired when i arrive ?", beam: 4, step: 99 },
+    see: "Four beginnings; thick is the way to the best. Was it the first at every step? Compare with beam 1, which forgets half of the question." },
+  { name: "Gold alignment", set: { s: "this tired girl does not speak to these neighbors .", truth: true, step: 3 },
+    see: "Frames: the word that it comes from, as the grammar knows. Look for weight beside its frame, under a word that is right all the same." },
 ];
 
 // --- Making elements --------------------------------------------------------------------------------
@@ -112,8 +112,8 @@ function paint(canvas, numbers, limit) {
 class Explorer {
   constructor(host, config) {
     this.host = host;
-    this.config = { models: [], examples: [], small: false, pages: null, ...config };
-    this.settings = { ...AT_FIRST };
+    this.config = { models: [], examples: [], small: false, pages: null, start: {}, ...config };
+    this.settings = { ...AT_FIRST, ...this.config.start };
     this.loaded = new Map();
     this.root = host.attachShadow({ mode: "open" });
     this.root.append(make("style", { textContent: STYLE }));
@@ -173,6 +173,10 @@ class Explorer {
       source.every(word => srcVocab.has(word)) && target.every(word => tgtVocab.has(word)));
     this.settings.s ??= this.examples.length ? this.examples[0][0].join(" ")
       : srcVocab.detokenize(srcVocab.tokens.filter(token => !/^<.*>$/.test(token)).slice(0, 4));
+    if (!this.config.small)
+      TRIES.forEach(({ set }, i) => { // what speaks of a sentence is for models that know its words
+        this.tryButtons[i].parentNode.hidden = set.s && !set.s.split(" ").every(word => srcVocab.has(word));
+      });
     if (document.activeElement !== this.host || this.root.activeElement !== this.input) this.input.value = this.settings.s;
     this.offer();
     this.update({});
@@ -197,7 +201,11 @@ class Explorer {
       if (name === "look" && !Object.hasOwn(LOOKS, value)) continue;
       this.settings[name] = value;
     }
-    if (preset) this.host.scrollIntoView();
+    if (preset) { // the anchor stands elsewhere on the page, where browsers go
+      const come = () => this.host.scrollIntoView({ behavior: "instant" });
+      come();
+      if (document.readyState !== "complete") addEventListener("load", () => setTimeout(come));
+    }
     return true;
   }
 
@@ -351,12 +359,12 @@ class Explorer {
       return;
     }
     this.buildStep();
-    this.root.append(this.buildTries(), this.buildSettings(), this.inspector);
+    this.root.append(this.buildTries(), this.buildSettings());
     this.inspectNothing();
     for (const event of ["dragover", "dragleave", "drop"])
       this.host.addEventListener(event, one => {
         one.preventDefault();
-        this.host.shadowRoot.lastChild.parentNode.host.toggleAttribute("data-dropping", event === "dragover");
+        this.body.classList.toggle("dropping", event === "dragover");
         if (event === "drop" && one.dataTransfer.files[0]) this.openFile(one.dataTransfer.files[0]);
       });
   }
@@ -366,7 +374,7 @@ class Explorer {
     this.lookBody = make("tbody");
     this.settleLook = rove(this.lookBody);
     const head = make("tr", {}, ...["word", "score", "weight"].map(name => make("th", { scope: "col" }, name)));
-    const look = make("section", {}, make("table", {}, this.lookTitle, make("thead", {}, head), this.lookBody));
+    const look = make("section", {}, make("table", {}, this.lookTitle, make("thead", {}, head), this.lookBody), this.inspector);
     this.strips = make("section");
     this.nextTitle = make("caption");
     this.nextBody = make("tbody");
@@ -608,9 +616,9 @@ class Explorer {
     });
     const most = look.weights.indexOf(Math.max(...look.weights));
     const chance = Math.exp(step.logProbs[this.model.tgtVocab.idOf(run.words[k])]);
-    const why = run.forced.has(k) ? " because you say so" : run.truth ? " because it is the truth" : "";
-    this.status.textContent = `“${spoken(run.words[k])}” ${run.forced.has(k) || run.truth ? "is written" : "is written,"}${why} (${percent(chance)}`
-      + `${step.said === run.words[k] ? "" : `; the model's own word: “${spoken(step.said)}”`})`
+    const why = run.forced.has(k) ? ", because you say so" : run.truth ? ", because it is the truth" : "";
+    this.status.textContent = `“${spoken(run.words[k])}” is written${why} (${percent(chance)}`
+      + `${step.said === run.words[k] ? "" : `; likelier here: “${spoken(step.said)}”`})`
       + `; most weight: “${spoken(look.keys[most])}” ${look.weights[most].toFixed(2)}.`;
     this.writeLink();
     if (config.small) {
@@ -683,7 +691,7 @@ class Explorer {
       number.style.width = "4.6rem";
       bar.style.setProperty("--v", p.toFixed(4));
       choose.firstChild.disabled = id === chosen;
-      choose.firstChild.setAttribute("aria-label", `write ${tgtVocab.tokens[id]}`);
+      choose.firstChild.setAttribute("aria-label", `write it: ${tgtVocab.tokens[id]}`);
     });
     this.settleNext();
     this.undo.hidden = !run.forced.has(k);
@@ -761,7 +769,7 @@ class Explorer {
   showTree() {
     const { tree, path } = this.run;
     this.treePart.hidden = !(tree && this.settings.beam > 1);
-    this.nodes = [];
+    this.nodes = []; // and lines, with their steps
     if (this.treePart.hidden) {
       this.tree.replaceChildren();
       return;
@@ -776,6 +784,7 @@ class Explorer {
       for (const [name, value] of Object.entries(ends)) one.setAttribute(name, value);
       if (thick) one.setAttribute("class", "best");
       svg.append(one);
+      return one;
     };
     let rows = 0;
     tree.forEach(({ kept, dropped }, t) => {
@@ -783,7 +792,7 @@ class Explorer {
       [...kept, ...dropped.slice(0, 3)].forEach((beam, rank) => {
         const at = { x: t * WIDTH + 2, y: (rank + (rank >= kept.length ? 0.25 : 0)) * HEIGHT + 4 };
         const from = before.get(before.has(beam) ? beam : beam.parent);
-        if (from) line(from, at, best.has(beam));
+        if (from) this.nodes.push({ node: line(from, at, best.has(beam)), t });
         const out = rank >= kept.length, again = before.has(beam);
         if (!out) places.set(beam, at);
         const label = again ? "(ended)" : spoken(this.model.tgtVocab.tokens[beam.token]);
@@ -794,7 +803,7 @@ class Explorer {
         button.classList.toggle("dropped", out);
         button.classList.toggle("best", best.has(beam));
         buttons.push(button);
-        this.nodes.push({ button, t });
+        this.nodes.push({ node: button, t });
         rows = Math.max(rows, at.y + HEIGHT);
       });
     });
@@ -807,7 +816,7 @@ class Explorer {
 
   /** The tree grows with the steps. */
   showNodes() {
-    for (const { button, t } of this.nodes) button.style.opacity = t < this.settings.step ? "" : ".35";
+    for (const { node, t } of this.nodes) node.style.visibility = t < this.settings.step ? "" : "hidden";
     if (!this.treePart.hidden) this.tree.scrollLeft = (this.settings.step + 1) * 124 - this.tree.clientWidth;
   }
 
