@@ -97,7 +97,7 @@ test: lint check test-code test-notebooks test-book ## run all tests
 
 .PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
 .PHONY: mutants parity models grading decoders bottleneck bench bench-scaling bench-corpora
-.PHONY: assignments colab colab-check
+.PHONY: assignments colab colab-check picture
 install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -105,7 +105,6 @@ build: $(WRITE) ## write the notebooks (not run) and the library from the chapte
 
 notebooks: build $(READ) ## build, and run the notebooks in place: what gets committed
 	$(PY) -m tabbook execute $(NARROW)
-	$(PY) docs/img/attention.py
 
 colab: $(WRITE) ## write the notebooks for Google Colab (build does that too)
 	$(PY) -m tabbook colab $(NARROW)
@@ -167,6 +166,9 @@ bench-corpora: $(STAMPS)/project ## load CORPUS's pairs, repeated up to a millio
 
 figures: $(STAMPS)/project ## draw the conceptual figures again (notebooks/img/*.py)
 	@for script in notebooks/img/*.py; do echo "$$script"; $(PY) "$$script"; done
+
+picture: $(WRITE) ## draw the README's picture of the explorer, in Chromium
+	$(PY) docs/img/explorer.py
 
 check-versions: ## test on Python 3.12, 3.13 and as on Colab: 20 GB, half an hour or more
 	python3 tests/check_versions.py

@@ -65,7 +65,7 @@ examples:
       --show-attention out.html m.safetensors < sentences.txt
 """
 EXPLORE = """\
-Write a page on which a model runs in the browser, step by step, with all numbers.
+Write a page on which a model runs in the browser, all its numbers shown.
 
 It is one file, which can be mailed and opened without a network. It takes
 models with Bahdanau's decoder and Transformers. This needs no framework.

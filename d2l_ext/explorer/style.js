@@ -68,7 +68,7 @@ label { font-size: .9375rem; }
 
 .transport { display: flex; flex-wrap: wrap; align-items: center; gap: .35rem; margin: .7rem 0; }
 .transport input { flex: 1 1 8rem; min-width: 6rem; max-width: 22rem; }
-.transport output { min-width: 6.5em; color: var(--soft); font-size: .875rem; }
+.transport .count { min-width: 6.5em; color: var(--soft); font-size: .875rem; }
 
 .columns { display: grid; gap: 1rem 2rem; margin-top: 1rem; }
 .columns > *, .columns section { min-width: 0; }

@@ -8,7 +8,7 @@ import { LINES } from "./lines.js";
 import { AS_TRAINED, beamSearch, largest, loadModel, logSoftmax, teacherForcing } from "./model.js";
 import { STYLE } from "./style.js";
 
-// Everything that a link carries. `force` is words that the reader has put in, as "2:la,4:petit".
+// Everything that a link carries. `force` is words that the reader has put in, as "2:la 4:petit".
 const AT_FIRST = {
   ...AS_TRAINED, model: 0, s: null, beam: 1, truth: false, force: "", gold: true, gates: false,
   look: "source", block: -1, head: -1, at: 0, step: 1,
@@ -32,7 +32,7 @@ const TRIES = [
     see: "Bahdanau’s scores divided by √d, the Transformer’s no longer. It acts like a temperature that the model was not trained for." },
   { name: "Keys for values", set: { swapped: true },
     see: "Bahdanau’s keys and values are the same vectors: nothing changes. Choose the Transformer below, whose are not, and it falls apart." },
-  { name: "One-way encoder", set: { oneWay: true },
+  { name: "One-way encoder", set: { s: "we work in the big hotel .", oneWay: true },
     see: "No word knows what stands behind it: the outputs’ backward half is 0, or masked. The model was not trained so. What is left of the translation?" },
   { name: "Uniform weights", set: { uniform: true },
     see: "Every word weighs the same, at each step: one context for all, the bottleneck of chapter 04. See where it begins to repeat itself." },
@@ -67,7 +67,7 @@ function fill(parent, items, create, update) {
 
 /** Of a group of buttons Tab reaches one; the arrow keys move between them. */
 function rove(group, selector = "button") {
-  const buttons = () => [...group.querySelectorAll(selector)].filter(e => e.checkVisibility({ visibilityProperty: true }));
+  const buttons = () => [...group.querySelectorAll(selector)].filter(e => !e.disabled && e.style.visibility !== "hidden");
   const settle = () => {
     const all = buttons();
     const reached = all.find(e => e.tabIndex === 0 && e.dataset.chosen) ?? all[0];
@@ -186,8 +186,7 @@ class Explorer {
 
   /** Settings from the page's address. Returns whether there were any. */
   readLink() {
-    const hash = decodeURIComponent(location.hash.slice(1));
-    const preset = this.config.links?.[hash];
+    const preset = this.config.links?.[location.hash.slice(1)];
     const asked = new URLSearchParams(preset ?? (location.hash.includes("=") ? location.hash.slice(1) : ""));
     if ([...asked].length === 0) return false;
     this.settings = { ...AT_FIRST };
@@ -219,14 +218,15 @@ class Explorer {
 
   writeLink() {
     if (this.config.small || !this.touched || location.protocol === "about:") return;
-    history.replaceState(history.state, "", this.link());
+    clearTimeout(this.writing); // browsers do not like an address that changes all the time
+    this.writing = setTimeout(() => history.replaceState(history.state, "", this.link()), 150);
   }
 
   /** Words that the reader has put in, by their places. */
   get forced() {
     const forced = new Map();
-    for (const part of this.settings.force.split(",").filter(Boolean)) {
-      const [, place, word] = /^(\d+):(.*)$/.exec(decodeURIComponent(part)) ?? [];
+    for (const part of this.settings.force.split(" ")) {
+      const [, place, word] = /^(\d+):(.*)$/.exec(part) ?? [];
       if (this.model.tgtVocab.has(word)) forced.set(Number(place), word);
     }
     return forced;
@@ -237,7 +237,7 @@ class Explorer {
     for (const later of forced.keys()) if (later > place) forced.delete(later); // they answered to another beginning
     if (word === null) forced.delete(place);
     else forced.set(place, word);
-    const force = [...forced].map(([at, one]) => `${at}:${encodeURIComponent(one)}`).join(",");
+    const force = [...forced].map(([at, one]) => `${at}:${one}`).join(" ");
     this.change({ force, step: place + 1 });
   }
 
@@ -335,7 +335,7 @@ class Explorer {
     this.settleTarget = rove(this.target);
     this.slider = make("input", { type: "range", min: 1, "aria-label": "Step",
       oninput: () => { this.pause(); this.go(this.slider.valueAsNumber); } });
-    this.count = make("output");
+    this.count = make("span", { className: "count" });
     this.player = make("button", { type: "button", onclick: () => (this.timer ? this.pause() : this.play()) }, "Play");
     const button = (text, label, to) => make("button", { type: "button", "aria-label": label,
       onclick: () => { this.pause(); this.go(to()); } }, text);
@@ -435,7 +435,7 @@ class Explorer {
     };
     const range = (name, text, options) => {
       inputs[name] = make("input", { type: "range", ...options, oninput: () => this.change({ [name]: options.read?.(inputs[name].valueAsNumber) ?? inputs[name].valueAsNumber }) });
-      this[`${name}Shown`] = make("output");
+      this[`${name}Shown`] = make("span");
       return make("label", {}, text, inputs[name], this[`${name}Shown`]);
     };
     const radios = (name, choices) => make("div", { className: "radios" }, ...choices.map(([value, text]) => {
@@ -458,7 +458,7 @@ class Explorer {
       this.touched = true;
       this.writeLink();
       try {
-        await navigator.clipboard.writeText(location.href);
+        await navigator.clipboard.writeText(new URL(this.link(), location.href).href);
         copy.textContent = "Copied";
       } catch {
         copy.textContent = "It is in the address bar";

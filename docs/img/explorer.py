@@ -14,7 +14,9 @@ from d2l_ext import views, weights
 
 PICTURE = Path(__file__).with_suffix(".png")
 SIZE = {"width": 1000, "height": 700}
-START = "step=3"  # "fatiguée" looks back at "tired", over a word that English has the other way round
+START = (
+    "step=3"  # "fatiguée" looks back at "tired", over a word that English has the other way round
+)
 
 
 def draw(path=PICTURE):
