@@ -104,7 +104,7 @@ tr.now th { font-weight: 600; }
 .inspect .numbers { max-height: 3.9em; overflow: auto; font: .8125rem/1.4 "DejaVu Sans Mono", ui-monospace, monospace; }
 
 .tries { display: grid; gap: .5rem 1.5rem; margin: 0; padding: 0; list-style: none; }
-@container (min-width: 42rem) { .tries { grid-template-columns: 1fr 1fr; } }
+@container (min-width: 50rem) { .tries { grid-template-columns: 1fr 1fr; } }
 .tries li { display: grid; grid-template-columns: 9.5rem 1fr; gap: .7rem; align-items: start; font-size: .875rem; }
 .tries button { text-align: left; }
 @container (max-width: 30rem) { .tries li { grid-template-columns: 1fr; gap: .2rem; } }
