@@ -98,7 +98,7 @@ test: lint check test-code test-notebooks test-book ## run all tests
 .PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
 .PHONY: mutants parity models grading decoders bottleneck transformer bench bench-scaling
 .PHONY: bench-corpora real-text
-.PHONY: assignments colab colab-check
+.PHONY: assignments colab colab-check picture
 install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -106,7 +106,6 @@ build: $(WRITE) ## write the notebooks (not run) and the library from the chapte
 
 notebooks: build $(READ) ## build, and run the notebooks in place: what gets committed
 	$(PY) -m tabbook execute $(NARROW)
-	$(PY) docs/img/attention.py
 
 colab: $(WRITE) ## write the notebooks for Google Colab (build does that too)
 	$(PY) -m tabbook colab $(NARROW)
@@ -139,10 +138,12 @@ mutants: $(READ) $(WRITE) ## make mistakes in the library: do the tests catch th
 parity: $(READ) $(WRITE) ## compare the four frameworks' numbers and write docs/parity.md
 	PARITY_PAGE=docs/parity.md $(PY) -m pytest -q tests/test_parity.py
 
-models: $(STAMPS)/project $(STAMPS)/jax $(STAMPS)/pytorch ## train the models that chapter 06 loads
+models: $(STAMPS)/project $(STAMPS)/jax $(STAMPS)/pytorch ## train the models that come along
 	@for framework in jax pytorch; do \
 	    $(PY) -m d2l_ext train --framework $$framework --embed-size 32 --num-hiddens 64 \
 	        --epochs 6 --out d2l_ext/pretrained/$$framework.safetensors; done
+	$(PY) -m d2l_ext train --framework pytorch --kind transformer --num-layers 2 --num-hiddens 32 \
+	    --ffn-num-hiddens 64 --warmup 200 --epochs 12 --out d2l_ext/pretrained/transformer.safetensors
 
 grading: $(READ) $(WRITE) ## grade all answers of the tests with nbgrader and write docs/grading.md's table
 	$(PY) -m tests.classroom.with_nbgrader $(FRAMEWORK)
@@ -173,6 +174,9 @@ real-text: $(READ) ## train on fra.txt and cmn.txt of the folder CORPORA, and wr
 
 figures: $(STAMPS)/project ## draw the conceptual figures again (notebooks/img/*.py)
 	@for script in notebooks/img/*.py; do echo "$$script"; $(PY) "$$script"; done
+
+picture: $(WRITE) ## draw the README's picture of the explorer, in Chromium
+	$(PY) docs/img/explorer.py
 
 check-versions: ## test on Python 3.12, 3.13 and as on Colab: 20 GB, half an hour or more
 	python3 tests/check_versions.py

@@ -1,4 +1,4 @@
-"""The command line: `python -m d2l_ext train | translate | info`.
+"""The command line: `python -m d2l_ext train | translate | explore | info`.
 
 A model that one framework has trained translates in every other: the file is all they share. The
 commands import a framework only once everything else is known to be right.
@@ -63,6 +63,16 @@ examples:
   echo "the dog sleeps ." | python -m d2l_ext translate m.safetensors
   python -m d2l_ext translate --framework mxnet --beam 4 \\
       --show-attention out.html m.safetensors < sentences.txt
+"""
+EXPLORE = """\
+Write a page on which a model runs in the browser, all its numbers shown.
+
+It is one file, which can be mailed and opened without a network. It takes
+models with Bahdanau's decoder and Transformers. This needs no framework.
+"""
+EXPLORE_EXAMPLES = """\
+example:
+  python -m d2l_ext explore m.safetensors --out page.html
 """
 INFO = "Say what a model file holds. This needs no framework."
 INFO_EXAMPLES = """\
@@ -316,6 +326,18 @@ def _parser():
         "a picture; several sentences become *-1.png, *-2.png and so on",
     )
 
+    explore = commands.add_parser(
+        "explore",
+        help="write a page on which a model runs",
+        description=EXPLORE,
+        epilog=EXPLORE_EXAMPLES,
+        **shape,
+    )
+    explore.set_defaults(run=_explore)
+    add = explore.add_argument
+    add("model", type=Path, help="a file that `train` or save_model wrote, in any framework")
+    add("--out", type=Path, required=True, metavar="FILE", help="where to write the page")
+
     info = commands.add_parser(
         "info", help="say what a file holds", description=INFO, epilog=INFO_EXAMPLES, **shape
     )
@@ -551,6 +573,13 @@ def _show_attention(results, path):
         figure.savefig(picture, format="png")
         name = path if len(results) == 1 else path.with_stem(f"{path.stem}-{number}")
         files.write_whole(name, picture.getvalue())
+
+
+def _explore(options):
+    _check_folder(options.out)
+    page = views.explorer(options.model, views.grammar_examples())
+    page.save(options.out)
+    print(f"{options.out}: {_size(options.out)}")
 
 
 def _info(options):

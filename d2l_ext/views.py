@@ -1,18 +1,25 @@
-"""Pages to look around in, with the mouse or the keyboard: which source words a translation read.
+"""Pages to look around in, with the mouse or the keyboard: which source words a translation read,
+and the explorer, in which a model runs.
 
 A page is complete in itself: no network, no file beside it, no framework. Without JavaScript, and
-in print, it is a table of shaded numbers.
+in print, a view of attention is a table of shaded numbers.
 """
 
+import base64
 import html
+import json
 import os
+import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from d2l_ext import files, plots
+from d2l_ext import corpora, files, plots
+from d2l_ext import weights as exchange
 
 
 class Sentence(NamedTuple):
@@ -110,19 +117,14 @@ def panels(
     return attention(sentences, xlabel, ylabel)
 
 
-class AttentionView:
-    """What `attention` returns: a page, for a notebook, a file or another page."""
+class Page:
+    """A whole page, for a notebook, a file or another page. Subclasses say what stands in it."""
 
-    def __init__(self, sections: Sequence[str]) -> None:
-        self._sections = sections
-
-    def __repr__(self) -> str:
-        return f"AttentionView({len(self._sections)} pictures)"
+    title, height = "", 400
 
     def to_html(self) -> str:
         """Return the whole page, a string."""
-        template = resources.files("d2l_ext").joinpath("views.html").read_text(encoding="utf-8")
-        return template.replace("<!-- sentences -->", "\n".join(self._sections))
+        raise NotImplementedError
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole page to a file, replaced only when the new one is complete."""
@@ -132,9 +134,25 @@ class AttentionView:
         # In a frame neither its style nor its script meets those of the notebook or other views.
         page = html.escape(self.to_html())
         return (
-            f'<iframe srcdoc="{page}" title="Attention weights" width="100%" height="400" '
+            f'<iframe srcdoc="{page}" title="{self.title}" width="100%" height="{self.height}" '
             'style="border: 0"></iframe>'
         )
+
+
+class AttentionView(Page):
+    """What `attention` returns."""
+
+    title = "Attention weights"
+
+    def __init__(self, sections: Sequence[str]) -> None:
+        self._sections = sections
+
+    def __repr__(self) -> str:
+        return f"AttentionView({len(self._sections)} pictures)"
+
+    def to_html(self) -> str:
+        template = resources.files("d2l_ext").joinpath("views.html").read_text(encoding="utf-8")
+        return template.replace("<!-- sentences -->", "\n".join(self._sections))
 
 
 def _section(number, sentence, xlabel, ylabel):
@@ -227,3 +245,135 @@ def _telling(weights, gold):
 def _cell(weight, is_gold):
     mark, note = (' class="gold"', '<span class="unseen"> gold</span>') if is_gold else ("", "")
     return f'<td{mark} style="--w:{weight:g}">{weight:g}{note}</td>'
+
+
+# The explorer -----------------------------------------------------------------------------------
+
+SCRIPTS = (
+    "lines.js",
+    "style.js",
+    "model.js",
+    "view.js",
+)  # in d2l_ext/explorer, what uses what last
+FRAMEWORKS = {"torch": "pytorch", "mxnet": "mxnet", "jax": "jax", "tensorflow": "tensorflow"}
+EXPLORABLE = ("attention", "transformer")
+NUM_EXAMPLES = 40
+FIRST_EXAMPLES = (  # what the explorer's buttons and the chapters' links speak of
+    "this tired girl does not speak to these neighbors .",
+    "must we not sing ?",
+    "the actress 's cake is good .",
+    "is the cow tired when i arrive ?",
+)
+
+
+def explorer(
+    model: Any, examples: Iterable[Sequence] = (), name: str | None = None
+) -> "ExplorerView":
+    """Make a page on which a model runs, step by step, with all numbers, in the browser.
+
+    Args:
+        model: a `Seq2Seq` of any framework that was trained or loaded, with the decoder of
+            chapter 05 or of chapter 09; or the path of a file that `save_model` wrote.
+        examples: list of `corpora.Pair`s, or of tuples like them, such as `corpus.test[:40]`: what
+            the page offers beside what one types. Their targets and alignments, if they have one,
+            are what it knows as the truth. Pairs with unknown words are left out.
+        name: string, what the page calls the model; None for the name of its file or class.
+
+    Returns:
+        `ExplorerView`, which a notebook shows when it is the last value of a cell.
+
+    Raises:
+        ValueError: if the model has no vocabularies, its file is no model's, or it has another
+            decoder.
+        FileNotFoundError: if there is no such file.
+    """
+    framework = None
+    if isinstance(model, str | os.PathLike):
+        path = Path(model)
+        _, config, src_vocab, tgt_vocab = exchange.load(path)
+        content, name = path.read_bytes(), name or path.name
+    else:
+        from d2l_ext import common  # not above, since it imports this module
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            common.save_model(model, path)
+            content = path.read_bytes()
+        config, src_vocab, tgt_vocab = common.get_config(model), model.src_vocab, model.tgt_vocab
+        framework = FRAMEWORKS.get(type(model).__module__.rpartition(".")[2])
+        name = name or type(model.decoder).__name__
+    if config["kind"] not in EXPLORABLE:
+        raise ValueError(
+            f"the model is of kind {config['kind']!r}; the explorer runs the kinds "
+            f"{' and '.join(EXPLORABLE)}"
+        )
+    known = [
+        pair
+        for pair in examples
+        if all(token in src_vocab for token in pair[0])
+        and all(token in tgt_vocab for token in pair[1])
+    ]
+    data = base64.b64encode(content).decode("ascii")
+    return ExplorerView([{"name": name, "data": data}], known, framework=framework)
+
+
+def grammar_examples() -> list[corpora.Pair]:
+    """Held-out pairs of the corpus `grammar` for the explorer, those with a name here first."""
+    pairs = corpora.load(max_steps=16).test
+    known = {" ".join(pair.source): pair for pair in pairs}
+    named = [known[source] for source in FIRST_EXAMPLES]
+    return named + [pair for pair in pairs[:NUM_EXAMPLES] if pair not in named]
+
+
+def explorer_element(
+    models: Sequence[dict[str, str]], examples: Iterable[Sequence] = (), **options: Any
+) -> str:
+    """The explorer as an element of a page, which also has to load `view.js`.
+
+    Args:
+        models: for each its `name` and either its `url` or, in base64, its `data`.
+        examples: as for `explorer`.
+        options: `small` for the form without numbers, and what else view.js knows.
+
+    Returns:
+        HTML, a string.
+    """
+    config = options | {
+        "models": list(models),
+        "examples": [[list(pair[0]), list(pair[1]), list(pair[2] or ())] for pair in examples],
+    }
+    content = json.dumps(config, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        "<attention-explorer>\n"
+        "<p>The explorer wants JavaScript, and a web server that hands out this page.</p>"
+        f'\n<script type="application/json">{content}</script>\n</attention-explorer>'
+    )
+
+
+class ExplorerView(Page):
+    """What `explorer` returns."""
+
+    title, height = "Attention explorer", 1200
+
+    def __init__(
+        self, models: Sequence[dict[str, str]], examples: Iterable[Sequence] = (), **options: Any
+    ) -> None:
+        self._models, self._examples, self._options = models, list(examples), options
+
+    def __repr__(self) -> str:
+        return f"ExplorerView({self._models[0]['name']}, {len(self._examples)} examples)"
+
+    def to_html(self) -> str:
+        template = resources.files("d2l_ext").joinpath("explorer", "page.html")
+        element = explorer_element(self._models, self._examples, **self._options)
+        parts = {"<!-- explorer -->": element, "/* script */": _script()}
+        page = template.read_text(encoding="utf-8")
+        return re.sub("|".join(map(re.escape, parts)), lambda match: parts[match[0]], page)
+
+
+def _script():
+    """The explorer's modules as one script, for a page that has no files beside it."""
+    folder = resources.files("d2l_ext").joinpath("explorer")
+    modules = [folder.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS]
+    whole = re.sub(r"^import .*? from .*;\n", "", "\n".join(modules), flags=re.MULTILINE)
+    return re.sub(r"^export ", "", whole, flags=re.MULTILINE)

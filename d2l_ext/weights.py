@@ -188,6 +188,7 @@ def pretrained(framework: str) -> Path:
 
     Args:
         framework: "jax" or "pytorch": what it was trained with. Every framework loads either.
+            "transformer" is that of chapter 09, trained with PyTorch.
 
     Returns:
         `pathlib.Path` of the file. `make models` writes it.

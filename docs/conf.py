@@ -6,6 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from d2l_ext import weights  # noqa: E402
+from tabbook.book import MODELS  # noqa: E402
 from tabbook.project import Project  # noqa: E402
 
 home = Project(ROOT).home
@@ -21,7 +23,8 @@ myst_heading_anchors = 3
 
 html_theme = "sphinx_book_theme"
 html_title = "Attention, in four frameworks"
-html_static_path = ["_static"]
+html_static_path = ["_static", str(weights.PRETRAINED.with_name("explorer"))]
+html_static_path += [str(weights.pretrained(name)) for name in MODELS]
 html_css_files = ["book.css"]
 html_js_files = [("book.js", {"priority": 100})]
 html_favicon = "_static/favicon.svg"

@@ -15,12 +15,21 @@ from pathlib import Path
 
 import nbformat
 
+from d2l_ext import views
 from tabbook import bibliography, claims, numbers, reference, source, split
 from tabbook.bibliography import Entry
 from tabbook.project import FRAMEWORKS, Project, TabbookError, write
 from tabbook.source import Cell, Chapter
 
-FRONT = "05_bahdanau_decoder"  # the chapter whose interactive view stands on the front page
+EXPLORER = "docs/explorer.md"  # the page on which the library's own models run
+# What it shows to those who come by a chapter's link, to an anchor of that page
+LINKS = {
+    "chapter-05": "truth=1&step=3",
+    "chapter-06": "s=the+actress+'s+cake+is+good+.&beam=2&step=3",
+    "chapter-07": "rescaled=1&step=3",
+    "chapter-09": "model=1&truth=1&step=3",
+}
+MODELS = {"pytorch": "Bahdanau’s decoder, chapter 05", "transformer": "Transformer, chapter 09"}
 STALE = "run 'make notebooks'"
 
 HEADING = re.compile(r"^(#{1,6}) +(.+)$", re.MULTILINE)
@@ -67,8 +76,6 @@ def pages(project: Project) -> dict[str, str | bytes]:
             problems += error.problems
             continue
         files[f"{chapter.name}.md"] = page.text()
-        for view in page.views()[:1] if chapter.name == FRONT else []:
-            files["view.html"] = view  # docs/index.md shows it
     if problems:
         raise TabbookError(problems)
     for path in sorted((project.notebooks / "img").glob("*")):
@@ -77,7 +84,26 @@ def pages(project: Project) -> dict[str, str | bytes]:
     for path in sorted(project.docs.glob("*.md")):
         files[placed(project.relative(path))] = document(project, path, entries)
     files[reference.PAGE] = reference.page(project, chapters)
+    if EXPLORER in files:
+        files.update(explorer())
     return files
+
+
+def explorer() -> dict[str, str]:
+    """The explorer, for its own page and, small, for the front page: HTML that they include."""
+    examples = views.grammar_examples()
+
+    def element(root, models, **options):
+        shown = [{"name": MODELS[m], "url": f"{root}_static/{m}.safetensors"} for m in models]
+        script = f'<script type="module" src="{root}_static/view.js"></script>'
+        return f"{views.explorer_element(shown, examples, **options)}\n{script}\n"
+
+    return {
+        "explorer.html": element("../", MODELS, pages="../", links=LINKS),
+        "explorer-small.html": element(
+            "", ["pytorch"], small=True, explorer="docs/explorer.html", start={"step": 3}
+        ),
+    }
 
 
 def placed(path: str) -> str | None:
@@ -182,11 +208,6 @@ class _Page:
                 text = _join(_join([_target(cell), self._shared(cell)]) for cell in run)
             parts.append(directive("dropdown", "Solution", text, level=6) if solution else text)
         return _join(parts) + "\n"
-
-    def views(self) -> list[str]:
-        """The interactive views of the first framework's notebook."""
-        shown = [outputs(cell) for cell in self.notebooks["pytorch"].cells if "outputs" in cell]
-        return [content for some in shown for kind, content in some if kind == "view"]
 
     def _about(self) -> str:
         """Tabs with the links to a framework's notebook, and how long it ran."""

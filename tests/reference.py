@@ -295,7 +295,7 @@ def beam_search(weights, tokens, beam_size, max_steps, vocab, **local):
                 for token, log_prob in enumerate(log_softmax(logits[-1]))
                 if token not in (vocab.pad, vocab.bos)
             ]
-        beams = sorted(longer, key=lambda beam: -np.mean(beam[1]))[:beam_size]
+        beams = sorted(longer, key=lambda beam: -sum(beam[1]) / len(beam[1]))[:beam_size]
     ids, log_probs = beams[0]
     return [token for token in ids if token != vocab.eos], np.mean(log_probs)
 

@@ -379,6 +379,9 @@ def test_a_file_is_described_without_a_framework(untrained):
             ["translate", "{plain}", "a", "--show-attention={tmp}/a.png"],
             "plain model.*--kind atte",
         ),
+        (["explore", "{tmp}/none", "--out={tmp}/a.html"], "no weights file '.*/none'"),
+        (["explore", "{plain}", "--out={tmp}/a.html"], "kind 'plain'.*attention and transformer"),
+        (["explore", "{plain}", "--out={tmp}/no/a.html"], "folder '.*/no'"),
         (["info", "{tmp}/none"], "no weights file '.*/none'"),
         (["info", "{tmp}/cut"], "cut is no complete safetensors file"),
     ],
@@ -454,7 +457,16 @@ def test_the_default_framework_is_one_that_is_installed(monkeypatch):
         assert command_line._first_installed() == installed
 
 
-@pytest.mark.parametrize("command", ["", "train", "translate", "info"])
+def test_a_page_to_explore_a_model(tmp_path, capsys):
+    page = tmp_path / "page.html"
+    assert run("explore", weights.pretrained("pytorch"), "--out", page) == 0
+    assert capsys.readouterr().out.startswith(f"{page}: ")
+    text = page.read_text(encoding="utf-8")
+    assert "<attention-explorer>" in text and '"gâteau"' in text
+    assert page.stat().st_size < 1e6
+
+
+@pytest.mark.parametrize("command", ["", "train", "translate", "explore", "info"])
 def test_help_fits_a_terminal_and_has_examples(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert run(*command.split(), "--help") == 0

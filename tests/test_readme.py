@@ -1,17 +1,12 @@
 """The README is true: its links, commands, table of chapters and picture."""
 
 import re
-import runpy
 import subprocess
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FRAMEWORKS = ("pytorch", "mxnet", "jax", "tensorflow")
-
-PICTURE = runpy.run_path(str(ROOT / "docs/img/attention.py"))
 
 
 def tracked(path):
@@ -64,17 +59,6 @@ def test_make_targets_exist():
     assert {"run", "test", "lab"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target} does not exist"
-
-
-def test_picture_is_the_notebooks():
-    assert PICTURE["PICTURE"].read_bytes() == PICTURE["heatmap"]()
-
-
-def test_picture_of_a_notebook_without_one(tmp_path):
-    notebook = tmp_path / "empty.ipynb"
-    notebook.write_text('{"cells": []}', encoding="utf-8")
-    with pytest.raises(ValueError, match="make notebooks"):
-        PICTURE["heatmap"](notebook)
 
 
 def test_ci_is_the_readmes_test_command():

@@ -1,5 +1,7 @@
 """Interactive views: what the page holds, and that it stays a page whatever the words are."""
 
+import base64
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from d2l_ext import plots, views
+from d2l_ext import corpora, plots, views, weights
+from tests import tiny
 
 SOURCE, TARGET = ["i", "do", "not", "sleep", "."], ["je", "ne", "dors", "pas", "."]
 GOLD = ((0, 0), (2, 1), (2, 3), (3, 2), (4, 4))
@@ -212,3 +215,69 @@ def test_what_does_not_fit_is_named(sentence, message):
 def test_no_sentences():
     with pytest.raises(ValueError, match="no sentences"):
         views.attention([])
+
+
+# The explorer: what its page does stands in tests/book/test_explorer.py --------------------------
+
+PAIR = corpora.Pair(("the", "cat", "sleeps", "."), ("le", "chat", "dort", "."), ((1, 1),))
+UNKNOWN = corpora.Pair(("the", "zyzzyva"), ("le", "chat"))
+
+
+def config_of(view):
+    """What an explorer's page tells its script."""
+    (config,) = re.findall(r'<script type="application/json">(.*?)</script>', view.to_html())
+    return json.loads(config)
+
+
+def test_an_explorer_holds_the_models_file_and_what_it_knows():
+    path = weights.pretrained("pytorch")
+    config = config_of(views.explorer(str(path), [PAIR, UNKNOWN]))
+    (model,) = config["models"]
+    assert model["name"] == "pytorch.safetensors"
+    assert base64.b64decode(model["data"]) == path.read_bytes()
+    assert config["examples"] == [[list(PAIR.source), list(PAIR.target), [[1, 1]]]]
+
+
+def test_an_explorer_of_a_model_in_a_framework(framework, tmp_path):
+    model = framework.d2l.load_model(weights.pretrained("transformer"))
+    held = framework.d2l.get_weights(model)
+    view = views.explorer(model, [PAIR], name="</script>")
+    config = config_of(view)
+    path = tmp_path / "model"
+    path.write_bytes(base64.b64decode(config["models"][0]["data"]))
+    for name, array in weights.load(path)[0].items():
+        np.testing.assert_array_equal(array, held[name])
+    assert config["framework"] == framework.name
+    assert config["models"][0]["name"] == "</script>"
+    assert repr(view) == "ExplorerView(</script>, 1 examples)"
+
+
+def test_an_explorer_needs_nothing_else():
+    text = views.explorer(weights.pretrained("transformer")).to_html()
+    text = re.sub(r'"data":"[^"]*"', "", text)
+    assert not re.search(r"^(import|export)\b", text, flags=re.MULTILINE)
+    assert set(re.findall(r"https?://[^\"]*", text)) == {"http://www.w3.org/2000/svg"}
+    assert "src=" not in text and text.count("</script>") == 2
+
+
+def test_what_the_explorer_cannot_show(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no weights file"):
+        views.explorer(tmp_path / "none")
+    plain = Path(__file__).parent / "data/plain.safetensors"
+    with pytest.raises(ValueError, match=r"kind 'plain'.*attention and transformer"):
+        views.explorer(plain)
+
+
+def test_a_model_without_words_has_no_explorer(framework):
+    model = framework.d2l.new_model(tiny.config(*tiny.PAPER))
+    with pytest.raises(ValueError, match="no vocabularies"):
+        views.explorer(model)
+
+
+def test_the_explorers_examples_are_held_out():
+    corpus = corpora.load(max_steps=16)
+    examples = views.grammar_examples()
+    assert [" ".join(pair.source) for pair in examples][:4] == list(views.FIRST_EXAMPLES)
+    assert len({pair.source for pair in examples}) == len(examples) > 30
+    held_out = set(corpus.test)
+    assert all(pair in held_out and pair.alignment for pair in examples)

@@ -179,6 +179,13 @@ def test_the_models_that_come_with_the_library(trained_with):
         weights.pretrained("mxnet")
 
 
+def test_the_transformer_that_comes_with_the_library_is_small():
+    path = weights.pretrained("transformer")
+    _, config, _, _ = weights.load(path)
+    assert config["kind"] == "transformer"
+    assert path.stat().st_size < 300_000
+
+
 def test_saving_leaves_the_old_file_when_it_is_interrupted(saved, monkeypatch):
     before = saved.read_bytes()
 

@@ -42,7 +42,7 @@ def test_search_finds_a_name_of_the_library(page):
     expect(page).to_have_url(re.compile(rf"/{CHAPTERS[1]}#from-scores-to-weights$"))
 
 
-@pytest.fixture(scope="module", params=["index.html", CHAPTERS[0]])
+@pytest.fixture(scope="module", params=[CHAPTERS[0]])
 def view(request, browser, site):
     """A page with an attention view, and the view's frame."""
     with browser.new_context(base_url=site) as context:
@@ -129,7 +129,7 @@ def test_pictures_turn_dark(page):
 
 
 def test_the_front_page_is_usable_within_a_second(browser, site):
-    """Until the view has its words: the best of ten first visits, and half a second more.
+    """Until the explorer has its words: the best of ten first visits, and half a second more.
 
     It takes one on a quiet machine, and other tests run beside this one.
     """
@@ -138,7 +138,7 @@ def test_the_front_page_is_usable_within_a_second(browser, site):
         with browser.new_context(base_url=site) as context:
             page = context.new_page()
             page.goto("index.html", wait_until="commit")
-            page.frame_locator("iframe.view").locator(WORDS).first.wait_for()
+            page.locator("attention-explorer .word").first.wait_for()
             seconds.append(page.evaluate("performance.now()") / 1000)
     assert min(seconds) < 1.5
 
