@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tabbook.project import FRAMEWORKS, Project, TabbookError, write
+from tabbook.project import FRAMEWORKS, PAGES, Project, TabbookError, write
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     assignments.add_argument("--out", type=Path, default=Path("build/assignments"))
     assignments.set_defaults(run=_assignments)
+
+    translate = commands.add_parser(
+        "translate", parents=[chapter], help="bring the catalogs of translations up to date"
+    )
+    translate.add_argument("--page", action="append", default=[], choices=PAGES)
+    translate.add_argument("--check", action="store_true", help="only say what is wrong in them")
+    translate.set_defaults(run=_translate)
 
     check = commands.add_parser("check", help="compare derived files with their sources")
     check.set_defaults(run=_check)
@@ -169,6 +176,27 @@ def _assignments(project: Project, options: argparse.Namespace) -> int:
     )
     for path in changed:
         print(path if path.exists() else f"{path} removed")
+    return 0
+
+
+def _translate(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import catalog, faithful, source
+
+    everything = not options.chapter and not options.page
+    chapters = source.read_all(project, options.chapter) if everything or options.chapter else []
+    chosen = [catalog.of(project, chapter) for chapter in chapters]
+    chosen += [catalog.page(project, name) for name in options.page or PAGES * everything]
+    if everything or options.check:  # a catalog is begun only for a text that is named
+        chosen = [text for text in chosen if text.catalog.is_file()]
+    if options.check:
+        problems = [problem for text in chosen for problem in faithful.check(project, text)]
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        print(f"{len(chosen)} catalogs, {len(problems)} problems")
+        return 1 if problems else 0
+    for text in chosen:
+        if catalog.refresh(project, text):
+            print(project.relative(text.catalog))
     return 0
 
 

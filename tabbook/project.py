@@ -29,6 +29,8 @@ FRAMEWORKS = {
 }
 
 
+LANGUAGE = "zh_CN"  # of the translated edition
+PAGES = ("README", "index", "teaching", "grading", "colab", "glossary")  # it has, beside chapters
 COLAB = "https://colab.research.google.com/github/"
 
 
@@ -104,6 +106,10 @@ class Project:
     def colab(self, chapter: str, framework: str) -> Path:
         """The variant for Google Colab of a chapter's notebook."""
         return self.notebooks / "colab" / framework / f"{chapter}.ipynb"
+
+    def translated(self, chapter: str) -> Path:
+        """The catalog of a chapter's translations; without one the chapter has no translation."""
+        return self.notebooks / LANGUAGE / f"{chapter}.po"
 
     @cached_property
     def home(self) -> Home:
