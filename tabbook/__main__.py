@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tabbook.project import FRAMEWORKS, PAGES, Project, TabbookError, write
+from tabbook.project import FRAMEWORKS, LANGUAGE, PAGES, Project, TabbookError, write
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "assignments", parents=[narrow], help="write the exercises as nbgrader's source notebooks"
     )
     assignments.add_argument("--out", type=Path, default=Path("build/assignments"))
+    assignments.add_argument("--language", default="", choices=[LANGUAGE])
     assignments.set_defaults(run=_assignments)
 
     translate = commands.add_parser(
@@ -95,19 +96,38 @@ def _positive(text: str) -> int:
 
 
 def _build(project: Project, options: argparse.Namespace) -> int:
-    from tabbook import collect, source, split
+    from tabbook import collect, source
 
     chapters = source.read_all(project, options.chapter)
-    for chapter in chapters:
-        for framework in options.framework or FRAMEWORKS:
-            if split.split(project, chapter, framework):
-                print(project.relative(project.notebook(chapter.name, framework)))
+    _split(project, chapters, options.framework or FRAMEWORKS)
+    _write_edition(project, chapters, options.framework or FRAMEWORKS)
     modules = collect.collect(project, source.read_all(project))
     for framework, text in modules.items():
         if write(project.library(framework), text):
             print(project.relative(project.library(framework)))
     _write_colab(project, chapters, options.framework or FRAMEWORKS)
     return 0
+
+
+def _split(project: Project, chapters: list, frameworks: Iterable[str]) -> None:
+    """Write the notebooks of chapters."""
+    from tabbook import split
+
+    for chapter in chapters:
+        for framework in frameworks:
+            if split.split(project, chapter, framework):
+                path = project.notebook(chapter.name, framework, chapter.language)
+                print(project.relative(path))
+
+
+def _write_edition(project: Project, chapters: list, frameworks: Iterable[str]) -> None:
+    """Write the Chinese notebooks of chapters, with the outputs of the English ones, and pages."""
+    from tabbook import edition
+
+    _split(project, edition.chapters(project, chapters), frameworks)
+    for path, text in edition.files(project).items():
+        if write(path, text):
+            print(project.relative(path))
 
 
 def _colab(project: Project, options: argparse.Namespace) -> int:
@@ -120,12 +140,13 @@ def _colab(project: Project, options: argparse.Namespace) -> int:
 
 def _write_colab(project: Project, chapters: list, frameworks: Iterable[str]) -> None:
     """Write the notebooks for Google Colab, and the README's links to them."""
-    from tabbook import colab
+    from tabbook import colab, edition
 
-    for chapter in chapters:
+    for chapter in [*chapters, *edition.chapters(project, chapters)]:
         for framework in frameworks:
             if colab.derive(project, chapter, framework):
-                print(project.relative(project.colab(chapter.name, framework)))
+                path = project.colab(chapter.name, framework, chapter.language)
+                print(project.relative(path))
     readme = colab.readme(project)
     if readme is not None and write(project.root / "README.md", readme):
         print("README.md")
@@ -143,15 +164,18 @@ def _book(project: Project, options: argparse.Namespace) -> int:
 def _execute(project: Project, options: argparse.Namespace) -> int:
     from tabbook import execute, source
 
+    chapters = source.read_all(project, options.chapter)
     done = execute.execute(
         project,
-        source.read_all(project, options.chapter),
+        chapters,
         options.framework or list(FRAMEWORKS),
         out=options.out,
         parameters=dict(map(_parameter, options.parameter)),
         jobs=options.jobs,
         timeout=options.timeout,
     )
+    if options.out is None:
+        _write_edition(project, chapters, options.framework or FRAMEWORKS)
     return 0 if done else 1
 
 
@@ -172,7 +196,11 @@ def _assignments(project: Project, options: argparse.Namespace) -> int:
     from tabbook import assignments
 
     changed = assignments.assignments(
-        project, options.chapter, options.framework or list(FRAMEWORKS), options.out
+        project,
+        options.chapter,
+        options.framework or list(FRAMEWORKS),
+        options.out,
+        options.language,
     )
     for path in changed:
         print(path if path.exists() else f"{path} removed")

@@ -18,6 +18,9 @@ PAGE = "docs/bibliography.md"
 HEADING = "## References"
 FORMAT = "run 'python -m tabbook format'"
 
+# The same heading in the book's pages, in any language
+LISTED = re.compile(r"^## .*(?:References|参考文献)$", re.MULTILINE)
+
 PARTICLES = r"(?:(?:van|von|de|der|den|di|du|da)\s+)*"
 NAME = rf"\b{PARTICLES}[^\W\d_a-z][\w'’-]+"  # begins with a capital, or a letter beyond ASCII
 SEVERAL = rf"(?:,\s+{NAME})*,?\s+and\s+{NAME}"
@@ -142,6 +145,14 @@ def matches(text: str, chinese: bool = False) -> Iterator[tuple[Work, re.Match]]
             names = [match["first"], *re.findall(NAME, match["others"] or "")]
             authors = tuple(" ".join(name.split()) for name in names)
             yield Work(authors, bool(match["al"]), match["year"]), match
+
+
+def parted(text: str) -> tuple[str, str, str]:
+    """A text before its References, their heading, and the list; the last two may be empty."""
+    heading = LISTED.search(text)
+    if not heading:
+        return text, "", ""
+    return text[: heading.start()], heading[0], text[heading.end() :]
 
 
 def citations(text: str) -> Iterator[tuple[Work, int]]:

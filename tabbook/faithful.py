@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from tabbook import bibliography, catalog, messages, numbers
 from tabbook.catalog import Message, Text
-from tabbook.project import Project
+from tabbook.project import LANGUAGE, PAGES, Project
+from tabbook.source import Chapter
 
 HAN = r"[\u3400-\u9fff]"
 FULL = "，。、；：？！（）《》「」"  # punctuation that takes the width of a character
@@ -26,6 +27,23 @@ NAMED = {  # what must be the same -> how a problem calls it
     "placeholder": "{...} for what varies",
     "emphasis": "bold or slanted words",
 }
+
+
+def check_all(project: Project, chapters: list[Chapter]) -> Iterator[str]:
+    """What is wrong with all catalogs, and catalogs of nothing.
+
+    Raises:
+        TabbookError: one is not a PO file.
+    """
+    texts = [catalog.of(project, chapter) for chapter in chapters]
+    texts += [catalog.page(project, name) for name in PAGES]
+    for text in texts:
+        yield from check(project, text)
+    known = {text.catalog for text in texts if text.path.is_file()}
+    for folder in (project.notebooks, project.docs):
+        for path in sorted((folder / LANGUAGE).glob("*.po")):
+            if path not in known:
+                yield f"{project.relative(path)}: there is no such text; delete it"
 
 
 def check(project: Project, text: Text) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -12,7 +13,7 @@ from tabbook import bibliography, numbers
 
 # What needs no translation: a message of nothing but such words is none
 NAMES = ("PyTorch", "MXNet", "JAX", "TensorFlow", "Colab", "BLEU", "chrF", "ROUGE-L")
-WORD = re.compile(r"[^\W\d_]{2,}")
+WORD = re.compile(r"[A-Za-z]{2,}")
 IMAGE = re.compile(r"!\[(?P<alt>.*?)\]\((?P<path>[^)]*)\)", re.DOTALL)
 SUMMARY = re.compile(r"(?<=<summary>)(.*?)(?=</summary>)")
 # Of MyST: fences of colons, their options, comments. They are no prose.
@@ -53,6 +54,16 @@ def blocks(text: str) -> list[Block]:
     found: list[Block] = []
     _walk(text, lambda block: found.append(block) or block.text)
     return found
+
+
+def headings(text: str) -> list[str]:
+    """The headings of a Markdown text as plain words, with the source of formulas."""
+    tokens = parse(text)
+    return [
+        "".join(child.content for child in token.children)
+        for before, token in pairwise(tokens)
+        if before.type == "heading_open"
+    ]
 
 
 def changed(text: str, change: Callable[[Block], str]) -> str:

@@ -63,6 +63,21 @@
     }
   });
 
+  // The other language's page opens at the section that is being read. A section has one id in both.
+  addEventListener("DOMContentLoaded", () => {
+    const link = document.querySelector("a.language");
+    const reading = () => {
+      const sections = [...document.querySelectorAll("article section[id]")];
+      return sections.findLast(one => one.getBoundingClientRect().top < innerHeight / 3);
+    };
+    link?.addEventListener("click", () => {
+      const there = new URL(link.getAttribute("href"), location.href);
+      there.search = location.search; // what is searched for, too
+      there.hash = scrollY > 0 ? reading()?.id ?? "" : "";
+      link.href = there;
+    });
+  });
+
   // Tabs may have changed their heights above the place that the address names.
   addEventListener("load", () => {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
