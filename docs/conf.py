@@ -5,6 +5,7 @@ two_languages says that there is one.
 """
 
 import json
+import logging
 import posixpath
 import sys
 from pathlib import Path
@@ -27,6 +28,10 @@ copyright = "the authors of d2l-ext. Texts and figures: CC BY 4.0; code: MIT"
 if chinese:
     copyright = "d2l-ext 的作者们。文字和图：CC BY 4.0；代码：MIT"
 language = LANGUAGE if chinese else "en"
+if chinese:  # jieba, which cuts the words for search, tells how it loads its own
+    import jieba
+
+    jieba.setLogLevel(logging.WARNING)
 
 extensions = ["myst_parser", "sphinx_design", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath", "fieldlist"]

@@ -76,8 +76,9 @@ def _or_marked(english: str, kind: str, new: dict[str, str]) -> str:
     if english in new:
         return new[english]
     label = numbers.LABEL.match(english) if kind == "caption" else None
-    start = label.end() if label else 0  # a caption has to begin as one
-    return f"{english[:start]}{' ' * bool(label)}{UNTRANSLATED}{english[start:]}"
+    if not label:
+        return UNTRANSLATED + english
+    return f"{label[0]} {UNTRANSLATED}{english[label.end() :].lstrip()}"
 
 
 def _with_string(code: str, node: ast.Constant | ast.JoinedStr, words: str) -> str:
