@@ -28,10 +28,14 @@ copyright = "the authors of d2l-ext. Texts and figures: CC BY 4.0; code: MIT"
 if chinese:
     copyright = "d2l-ext 的作者们。文字和图：CC BY 4.0；代码：MIT"
 language = LANGUAGE if chinese else "en"
-if chinese:  # jieba, which cuts the words for search, tells how it loads its own
-    import jieba
+if chinese:
+    import jieba  # cuts the words for search, and would tell how it loads its own
+    from sphinx.search.zh import SearchChinese
 
     jieba.setLogLevel(logging.WARNING)
+    # Sphinx 9.0 names the stemmer's class after the language, but it is the English one's, and so
+    # search would stop with an error.
+    SearchChinese.language_name = "English"
 
 extensions = ["myst_parser", "sphinx_design", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath", "fieldlist"]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tabbook.project import FRAMEWORKS, LANGUAGE, PAGES, Project, TabbookError, write
+from tabbook.project import CHECKS, FRAMEWORKS, LANGUAGE, PAGES, Project, TabbookError, write
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     translate = commands.add_parser(
         "translate", parents=[chapter], help="bring the catalogs of translations up to date"
     )
-    translate.add_argument("--page", action="append", default=[], choices=PAGES)
+    translate.add_argument("--page", action="append", default=[], choices=[*PAGES, CHECKS])
     translate.add_argument("--check", action="store_true", help="only say what is wrong in them")
     translate.set_defaults(run=_translate)
 
@@ -213,7 +213,9 @@ def _translate(project: Project, options: argparse.Namespace) -> int:
     everything = not options.chapter and not options.page
     chapters = source.read_all(project, options.chapter) if everything or options.chapter else []
     chosen = [catalog.of(project, chapter) for chapter in chapters]
-    chosen += [catalog.page(project, name) for name in options.page or PAGES * everything]
+    chosen += [
+        catalog.page(project, name) for name in options.page or (*PAGES, CHECKS) * everything
+    ]
     if everything or options.check:  # a catalog is begun only for a text that is named
         chosen = [text for text in chosen if text.catalog.is_file()]
     if options.check:

@@ -13,7 +13,7 @@ from pathlib import Path
 import polib
 
 from tabbook import messages
-from tabbook.project import FRAMEWORKS, LANGUAGE, Project, TabbookError, write
+from tabbook.project import CHECKS, FRAMEWORKS, LANGUAGE, Project, TabbookError, write
 from tabbook.source import GRADED, Cell, Chapter
 
 SIMILAR = 0.6  # from here on a message is taken for a changed one
@@ -53,7 +53,9 @@ class Text:
     def messages(self) -> list[Message]:
         """All its messages in order, each once."""
         found: dict[str, Message] = {}
-        if self.chapter:
+        if self.name == CHECKS:
+            every = of_python(self.path.read_text(encoding="utf-8"))
+        elif self.chapter:
             every = of_chapter(self.chapter)
         else:
             every = of_markdown(self.path.read_text(encoding="utf-8"))
@@ -72,8 +74,11 @@ def page(project: Project, name: str) -> Text:
     """A page as a text to translate.
 
     Args:
-        name: one of PAGES.
+        name: one of PAGES, or CHECKS for what the hidden tests say.
     """
+    if name == CHECKS:
+        folder = project.root / "classroom"
+        return Text(name, folder / "checks.py", folder / LANGUAGE / "checks.po")
     folder = project.root if name == "README" else project.docs
     return Text(name, folder / f"{name}.md", project.docs / LANGUAGE / f"{name}.po")
 
@@ -100,6 +105,32 @@ def of_markdown(text: str) -> Iterator[Message]:
     for block in messages.blocks(text):
         section = block.text if block.kind == "heading" else section
         yield _message(section, block.kind, block.text)
+
+
+def of_python(code: str) -> Iterator[Message]:
+    """The messages of a module: its strings of several words, docstrings excepted."""
+    section, skipped = "", set()
+    for node in _in_order(ast.parse(code)):
+        if id(node) in skipped:
+            skipped |= {id(child) for child in ast.iter_child_nodes(node)}
+            continue
+        if isinstance(node, ast.FunctionDef):
+            section = node.name
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            skipped.add(id(node.value))  # a docstring
+        elif isinstance(node, ast.JoinedStr):
+            skipped |= {id(child) for child in ast.iter_child_nodes(node)}
+        if isinstance(node, ast.JoinedStr) or isinstance(getattr(node, "value", None), str):
+            words = template(node) if isinstance(node, ast.JoinedStr | ast.Constant) else ""
+            if " " in words.strip():
+                yield _message(section, "test", words)
+
+
+def _in_order(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all below it, as they are written."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _in_order(child)
 
 
 def _message(section: str, kind: str, text: str, tabs: str = "") -> Message:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tabbook import bibliography, catalog, messages, numbers
 from tabbook.catalog import Message, Text
-from tabbook.project import LANGUAGE, PAGES, Project
+from tabbook.project import CHECKS, LANGUAGE, PAGES, Project
 from tabbook.source import Chapter
 
 HAN = r"[\u3400-\u9fff]"
@@ -36,7 +36,7 @@ def check_all(project: Project, chapters: list[Chapter]) -> Iterator[str]:
         TabbookError: one is not a PO file.
     """
     texts = [catalog.of(project, chapter) for chapter in chapters]
-    texts += [catalog.page(project, name) for name in PAGES]
+    texts += [catalog.page(project, name) for name in (*PAGES, CHECKS)]
     for text in texts:
         yield from check(project, text)
     known = {text.catalog for text in texts if text.path.is_file()}

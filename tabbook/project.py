@@ -31,6 +31,7 @@ FRAMEWORKS = {
 
 LANGUAGE = "zh_CN"  # of the translated edition
 PAGES = ("README", "index", "teaching", "grading", "colab", "glossary")  # it has, beside chapters
+CHECKS = "checks"  # what the hidden tests say, which is translated like a page
 COLAB = "https://colab.research.google.com/github/"
 
 

@@ -5,6 +5,7 @@ import polib
 import pytest
 from conftest import BODY, EXERCISE
 
+from classroom import checks, language
 from tabbook import book, catalog, edition, faithful, messages, source, split
 from tabbook.project import FRAMEWORKS, LANGUAGE
 from tabbook.words import ENGLISH_PAGE, UNTRANSLATED
@@ -159,6 +160,42 @@ def test_a_chapter_has_messages_in_its_code(toy):
     found = [(m.kind, m.text) for m in text.messages()]
     assert ("title of a fold", "how it works") in found and ("alt text", "A bar.") in found
     assert ("test", "{double(3)!r:>3} is '6'") in found and ("test", "twice -1 is -2") in found
+
+
+def test_what_the_hidden_tests_say_is_translated(tmp_path, monkeypatch):
+    code = '''"""A docstring of words."""
+
+KEYS = {"one": f"{name} are not {'a number'}", "two": "the weights"}
+
+
+def check(weights):
+    """Another docstring."""
+    demand(weights, f"{name}: row {i} {problem}")
+'''
+    expected = ["{name} are not {'a number'}", "the weights", "{name}: row {i} {problem}"]
+    assert [message.text for message in catalog.of_python(code)] == expected
+    words = ["{name}不是数", "权重", "{name}：第 {i} 行{problem}"]
+    po = polib.POFile()
+    po.extend(polib.POEntry(msgid=a, msgstr=b) for a, b in zip(expected, words))
+    (tmp_path / "xx").mkdir()
+    po.save(str(tmp_path / "xx/checks.po"))
+    monkeypatch.setattr(language, "FOLDER", tmp_path)
+    language._templates.cache_clear()
+    assert language.translate("the weights: row 3 is odd", "xx") == "权重：第 3 行is odd"
+    assert language.translate("nothing known", "xx") == "nothing known"
+    assert language.translate("the weights", "none") == "the weights"
+    language._templates.cache_clear()
+
+
+def test_checks_speak_the_assignments_language(monkeypatch):
+    def complain(function, d2l):
+        raise checks.Complaint("the weights")
+
+    monkeypatch.setattr(language, "translate", lambda words, code: f"{code}: {words}")
+    for code, expected in (("", "the weights"), ("zh_CN", "zh_CN: the weights")):
+        monkeypatch.setattr(checks, "LANGUAGE", code)
+        with pytest.raises(AssertionError, match=f"^{expected}$"):
+            checks._check(complain)(None, None)
 
 
 # --- What check finds ---
@@ -358,7 +395,9 @@ def test_links_lead_to_the_edition_where_it_has_the_chapter(toy):
 
 
 def test_assignments_in_chinese(toy):
-    toy.write(NAME, f"# Toy\n\n{EXERCISE}")
+    hidden = "from classroom import checks\n\nchecks.double(double)"
+    body = EXERCISE.replace('assert double(-1) == -2, "twice -1 is -2"', hidden)
+    toy.write(NAME, f"# Toy\n\n{body}")
     toy.run("translate", "--chapter", "02")
     words = {"Exercise: twice as much": "练习：两倍", "twice 3 is 6": "3 的两倍是 6"}
     fill(toy, NAME, lambda entry: words.get(entry.msgid, ""))
@@ -371,6 +410,7 @@ def test_assignments_in_chinese(toy):
     assert "zh_CN/jax/02_toy.ipynb" in cells[0].source
     assert cells[2].source.startswith("### 练习：两倍\n")
     assert cells[4].source == 'assert double(3) == 6, "3 的两倍是 6"'
+    assert '\nchecks.LANGUAGE = "zh_CN"\n' in cells[5].source
     toy.write("03_other", "# Other")
     done = toy.run("assignments", "--language", LANGUAGE, "--chapter", "03")
     assert "03_other.md: no exercises to write" in done.stderr
