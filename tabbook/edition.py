@@ -110,12 +110,26 @@ def files(project: Project) -> dict[Path, str]:
     written = pages(project)
     found = {}
     for name, text in written.items():
+        text = _with_anchors(project, name, text)
         if name == "README":
             found[project.root / README] = _readme(project, text, written)
         elif name != "index":  # MyST's directives, which only the book can read
             path = project.docs / LANGUAGE / f"{name}.md"
             found[path] = relink(project, text, "docs", project.relative(path.parent), written)
     return found
+
+
+def _with_anchors(project: Project, name: str, text: str) -> str:
+    """A page whose links to its own sections have the ids that GitHub gives Chinese headings."""
+    english = catalog.page(project, name).path.read_text(encoding="utf-8")
+    for old, new in zip(messages.headings(english), messages.headings(text), strict=True):
+        text = text.replace(f"](#{_slug(old)})", f"](#{_slug(new)})")
+    return text
+
+
+def _slug(heading: str) -> str:
+    """The id of a heading on GitHub."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def _readme(project: Project, text: str, written: dict[str, str]) -> str:

@@ -470,7 +470,7 @@ def test_readme_and_pages(toy):
     (toy.root / "README.md").write_text(
         "# Read\n\n[中文](README.zh-CN.md)\n\n[Teach it](docs/teaching.md), "
         "[notebook](notebooks/jax/02_toy.ipynb), [claims](docs/claims.md), [![Colab][b]][c]\n\n"
-        f"[c]: {address}\n"
+        f"[c]: {address}\n\n## Teach it: how\n\n[above](#teach-it-how)\n"
     )
     for page in ("README", "teaching"):
         assert toy.run("translate", "--page", page).returncode == 0
@@ -478,7 +478,7 @@ def test_readme_and_pages(toy):
     text = (toy.root / edition.README).read_text("utf-8")
     assert "[English](README.md)" in text and f"# {UNTRANSLATED}Read" in text
     assert "(docs/zh_CN/teaching.md)" in text and "(notebooks/zh_CN/jax/02_toy.ipynb)" in text
-    assert "(docs/claims.md)" in text
+    assert "(docs/claims.md)" in text and "](#英文teach-it-how)" in text
     assert address.replace("/colab/jax", "/zh_CN/colab/jax") in text
     text = (toy.root / "docs/zh_CN/teaching.md").read_text("utf-8")
     assert "[it](../../notebooks/02_toy.md)" in text
