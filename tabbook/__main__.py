@@ -100,12 +100,12 @@ def _build(project: Project, options: argparse.Namespace) -> int:
 
     chapters = source.read_all(project, options.chapter)
     _split(project, chapters, options.framework or FRAMEWORKS)
-    _write_edition(project, chapters, options.framework or FRAMEWORKS)
     modules = collect.collect(project, source.read_all(project))
     for framework, text in modules.items():
         if write(project.library(framework), text):
             print(project.relative(project.library(framework)))
     _write_colab(project, chapters, options.framework or FRAMEWORKS)
+    _write_edition(project, chapters, options.framework or FRAMEWORKS)  # README's links are right
     return 0
 
 
