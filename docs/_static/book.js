@@ -93,7 +93,7 @@
     link?.addEventListener("click", () => {
       const there = new URL(link.getAttribute("href"), location.href);
       there.search = location.search; // what is searched for, too
-      there.hash = scrollY > 0 ? reading()?.id ?? "" : "";
+      there.hash = scrollY > 0 ? reading()?.id ?? "" : location.hash;
       link.href = there;
     });
   });

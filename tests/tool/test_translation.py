@@ -80,7 +80,7 @@ def test_the_books_contents_are_messages():
     contents = (
         "```{toctree}\n:caption: Chapters\n:glob:\n\nGlossary <docs/glossary>\n[0-9]*\n```\n"
     )
-    assert blocks(contents) == [("contents", "Chapters"), ("contents", "Terms")]
+    assert blocks(contents) == [("contents", "Chapters"), ("contents", "Glossary")]
     text = messages.changed(contents, lambda block: "词")
     assert text == "```{toctree}\n:caption: 词\n:glob:\n\n词 <docs/glossary>\n[0-9]*\n```\n"
     assert blocks(":::{tab-item} JAX words\n:sync: jax\n\n% A remark\n:::\n") == []
