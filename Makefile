@@ -1,9 +1,10 @@
 # Every target first sets up in .venv what it needs, so each works alone in a clean clone.
-# `make` lists them. Three variables narrow them:
+# `make` lists them. Some variables narrow them:
 #
 #     FRAMEWORK=jax      pytorch, mxnet, jax or tensorflow; only that one is installed
 #     CHAPTER=05         one chapter, by its number
 #     CORPUS=file.txt    (run) train on this file, or folder, of source<TAB>target lines
+#     LANGUAGE=zh_CN     (assignments) in Chinese
 #
 # PYTHON=python3.12 chooses the Python that makes .venv.
 
@@ -98,7 +99,7 @@ test: lint check test-code test-notebooks test-book ## run all tests
 .PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
 .PHONY: mutants parity models grading decoders bottleneck transformer bench bench-scaling
 .PHONY: bench-corpora real-text
-.PHONY: assignments colab colab-check picture
+.PHONY: assignments colab colab-check picture translate
 install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
 build: $(WRITE) ## write the notebooks (not run) and the library from the chapters
@@ -110,8 +111,14 @@ notebooks: build $(READ) ## build, and run the notebooks in place: what gets com
 colab: $(WRITE) ## write the notebooks for Google Colab (build does that too)
 	$(PY) -m tabbook colab $(NARROW)
 
+translate: $(WRITE) ## bring the catalogs of translations up to date, and say what is wrong in them
+	$(PY) -m tabbook translate $(CHAPTER:%=--chapter %)
+	$(PY) -m tabbook translate --check $(CHAPTER:%=--chapter %)
+
 assignments: $(WRITE) ## write the exercises for nbgrader, into build/assignments
-	$(PY) -m tabbook assignments $(NARROW)
+	@# on the command line only: some systems have a LANGUAGE of their own
+	$(PY) -m tabbook assignments $(NARROW) \
+	    $(if $(findstring command,$(origin LANGUAGE)),--language '$(LANGUAGE)')
 
 check: $(WRITE) ## compare the derived files with their sources
 	$(PY) -m tabbook check

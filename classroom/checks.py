@@ -17,6 +17,9 @@ import traceback
 
 import numpy as np
 
+from classroom import language
+
+LANGUAGE = ""  # "zh_CN" in a Chinese assignment
 TOLERANCE = 1e-4  # float32 through a few operations; mistakes are far larger
 
 
@@ -34,7 +37,7 @@ def _check(check):
             return
         except Complaint as complaint:
             problem = str(complaint)
-        raise AssertionError(problem)
+        raise AssertionError(language.translate(problem, LANGUAGE) if LANGUAGE else problem)
 
     return checked
 

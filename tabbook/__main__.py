@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tabbook.project import FRAMEWORKS, Project, TabbookError, write
+from tabbook.project import CHECKS, FRAMEWORKS, LANGUAGE, PAGES, Project, TabbookError, write
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,7 +64,15 @@ def _parser() -> argparse.ArgumentParser:
         "assignments", parents=[narrow], help="write the exercises as nbgrader's source notebooks"
     )
     assignments.add_argument("--out", type=Path, default=Path("build/assignments"))
+    assignments.add_argument("--language", default="", choices=[LANGUAGE])
     assignments.set_defaults(run=_assignments)
+
+    translate = commands.add_parser(
+        "translate", parents=[chapter], help="bring the catalogs of translations up to date"
+    )
+    translate.add_argument("--page", action="append", default=[], choices=[*PAGES, CHECKS])
+    translate.add_argument("--check", action="store_true", help="only say what is wrong in them")
+    translate.set_defaults(run=_translate)
 
     check = commands.add_parser("check", help="compare derived files with their sources")
     check.set_defaults(run=_check)
@@ -88,19 +96,38 @@ def _positive(text: str) -> int:
 
 
 def _build(project: Project, options: argparse.Namespace) -> int:
-    from tabbook import collect, source, split
+    from tabbook import collect, source
 
     chapters = source.read_all(project, options.chapter)
-    for chapter in chapters:
-        for framework in options.framework or FRAMEWORKS:
-            if split.split(project, chapter, framework):
-                print(project.relative(project.notebook(chapter.name, framework)))
+    _split(project, chapters, options.framework or FRAMEWORKS)
     modules = collect.collect(project, source.read_all(project))
     for framework, text in modules.items():
         if write(project.library(framework), text):
             print(project.relative(project.library(framework)))
     _write_colab(project, chapters, options.framework or FRAMEWORKS)
+    _write_edition(project, chapters, options.framework or FRAMEWORKS)  # README's links are right
     return 0
+
+
+def _split(project: Project, chapters: list, frameworks: Iterable[str]) -> None:
+    """Write the notebooks of chapters."""
+    from tabbook import split
+
+    for chapter in chapters:
+        for framework in frameworks:
+            if split.split(project, chapter, framework):
+                path = project.notebook(chapter.name, framework, chapter.language)
+                print(project.relative(path))
+
+
+def _write_edition(project: Project, chapters: list, frameworks: Iterable[str]) -> None:
+    """Write the Chinese notebooks of chapters, with the outputs of the English ones, and pages."""
+    from tabbook import edition
+
+    _split(project, edition.chapters(project, chapters), frameworks)
+    for path, text in edition.files(project).items():
+        if write(path, text):
+            print(project.relative(path))
 
 
 def _colab(project: Project, options: argparse.Namespace) -> int:
@@ -113,12 +140,13 @@ def _colab(project: Project, options: argparse.Namespace) -> int:
 
 def _write_colab(project: Project, chapters: list, frameworks: Iterable[str]) -> None:
     """Write the notebooks for Google Colab, and the README's links to them."""
-    from tabbook import colab
+    from tabbook import colab, edition
 
-    for chapter in chapters:
+    for chapter in [*chapters, *edition.chapters(project, chapters)]:
         for framework in frameworks:
             if colab.derive(project, chapter, framework):
-                print(project.relative(project.colab(chapter.name, framework)))
+                path = project.colab(chapter.name, framework, chapter.language)
+                print(project.relative(path))
     readme = colab.readme(project)
     if readme is not None and write(project.root / "README.md", readme):
         print("README.md")
@@ -136,15 +164,18 @@ def _book(project: Project, options: argparse.Namespace) -> int:
 def _execute(project: Project, options: argparse.Namespace) -> int:
     from tabbook import execute, source
 
+    chapters = source.read_all(project, options.chapter)
     done = execute.execute(
         project,
-        source.read_all(project, options.chapter),
+        chapters,
         options.framework or list(FRAMEWORKS),
         out=options.out,
         parameters=dict(map(_parameter, options.parameter)),
         jobs=options.jobs,
         timeout=options.timeout,
     )
+    if options.out is None:
+        _write_edition(project, chapters, options.framework or FRAMEWORKS)
     return 0 if done else 1
 
 
@@ -165,10 +196,37 @@ def _assignments(project: Project, options: argparse.Namespace) -> int:
     from tabbook import assignments
 
     changed = assignments.assignments(
-        project, options.chapter, options.framework or list(FRAMEWORKS), options.out
+        project,
+        options.chapter,
+        options.framework or list(FRAMEWORKS),
+        options.out,
+        options.language,
     )
     for path in changed:
         print(path if path.exists() else f"{path} removed")
+    return 0
+
+
+def _translate(project: Project, options: argparse.Namespace) -> int:
+    from tabbook import catalog, faithful, source
+
+    everything = not options.chapter and not options.page
+    chapters = source.read_all(project, options.chapter) if everything or options.chapter else []
+    chosen = [catalog.of(project, chapter) for chapter in chapters]
+    chosen += [
+        catalog.page(project, name) for name in options.page or (*PAGES, CHECKS) * everything
+    ]
+    if everything or options.check:  # a catalog is begun only for a text that is named
+        chosen = [text for text in chosen if text.catalog.is_file()]
+    if options.check:
+        problems = [problem for text in chosen for problem in faithful.check(project, text)]
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        print(f"{len(chosen)} catalogs, {len(problems)} problems")
+        return 1 if problems else 0
+    for text in chosen:
+        if catalog.refresh(project, text):
+            print(project.relative(text.catalog))
     return 0
 
 

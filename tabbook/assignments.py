@@ -9,15 +9,26 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from tabbook import split, style
-from tabbook.project import FRAMEWORKS, Framework, Project, TabbookError, write
+from tabbook import edition, split, style
+from tabbook.project import FRAMEWORKS, LANGUAGE, Framework, Project, TabbookError, write
 from tabbook.source import Cell, Chapter, read_all
+from tabbook.words import say
 
-CODE_STUB = (
-    "# YOUR CODE HERE\n"
-    'raise NotImplementedError("this cell waits for your code: write it in place of this line")'
-)
+WAITS = "this cell waits for your code: write it in place of this line"
+CODE_STUB = '# YOUR CODE HERE\nraise NotImplementedError("{waits}")'
 HIDDEN = "# More tests run here when your work is graded."
+CHECKS = "from classroom import checks\n"  # where hidden tests have what they say
+EXERCISE = re.compile("(?:Exercise: |练习：)")
+ASK = (
+    "Write your code where it says `YOUR CODE HERE`, in place of the line below it, and run the "
+    "tests under it: one that fails says what is wrong. You may add cells. Leave the tests and "
+    "the other cells as they are, for grading puts them back. At the end restart the kernel, "
+    "run all cells, and save the notebook under the same name."
+)
+MORE = (
+    "What you need to know stands in the chapter, {link}. When your work is graded, more tests "
+    "run than you see here."
+)
 NOT_ALONE = re.compile(r"!\[|<img\b|<a\b")  # what would need more than a student's copy
 CONFIG = '''"""nbgrader's settings for the course in {label}.
 
@@ -43,7 +54,9 @@ if (ROOT / "course_config.py").is_file():
 '''
 
 
-def assignments(project: Project, only: list[str], frameworks: list[str], out: Path) -> list[Path]:
+def assignments(
+    project: Project, only: list[str], frameworks: list[str], out: Path, language: str = ""
+) -> list[Path]:
     """Write a source notebook for each chapter that has exercises, and each course's settings.
 
     Notebooks of ours whose chapter has no exercises any more are removed, unless `only` narrows.
@@ -52,6 +65,8 @@ def assignments(project: Project, only: list[str], frameworks: list[str], out: P
         only: the chapters' numbers or names to narrow to; empty for all.
         frameworks: the courses to write.
         out: the folder of the course folders.
+        language: "" for English, or LANGUAGE: then only for chapters of the Chinese edition, and
+            in a folder of that name in `out`.
 
     Returns:
         The files that changed or went.
@@ -69,12 +84,20 @@ def assignments(project: Project, only: list[str], frameworks: list[str], out: P
             for chapter in chapters
             if not chapter.exercises()
         ]
+    if language:
+        chapters = edition.chapters(project, chapters)
+        found += [
+            f"{project.relative(project.source(name))}: not in the Chinese edition; begin with "
+            f"'python -m tabbook translate --chapter {name[:2]}'"
+            for name in sorted(chosen - {chapter.name for chapter in chapters})
+            if only
+        ]
     if found:
         raise TabbookError(found)
     changed = []
     for name in frameworks:
-        folder = out / name
-        files = {folder / "nbgrader_config.py": config(FRAMEWORKS[name])}
+        folder = out / language / name
+        files = {folder / "nbgrader_config.py": config(FRAMEWORKS[name], language)}
         for chapter in chapters:
             if chapter.exercises():
                 path = folder / "source" / chapter.name / f"{chapter.name}.ipynb"
@@ -98,10 +121,11 @@ def _remove_others(source: Path, keep: set[Path]) -> list[Path]:
     return removed
 
 
-def config(framework: Framework) -> str:
+def config(framework: Framework, language: str = "") -> str:
     """The text of a course's nbgrader_config.py."""
-    course = f"d2l-ext-{framework.name}"
-    return CONFIG.format(label=framework.label, course=course, stub=CODE_STUB)
+    course = "-".join(filter(None, ("d2l-ext", framework.name, language)))
+    stub = CODE_STUB.format(waits=say(language, WAITS))
+    return CONFIG.format(label=framework.label, course=course, stub=stub)
 
 
 def notebook(project: Project, chapter: Chapter, framework: str) -> nbformat.NotebookNode:
@@ -111,7 +135,7 @@ def notebook(project: Project, chapter: Chapter, framework: str) -> nbformat.Not
     result.cells = [
         new_markdown_cell(_head(project, chapter, framework), id="assignment-head"),
         _code(imports(chapter, framework), "assignment-imports"),
-        *(_part(project, framework, c) for c in chapter.tab(framework) if c.exercise),
+        *(_part(project, chapter, framework, c) for c in chapter.tab(framework) if c.exercise),
     ]
     return result
 
@@ -123,29 +147,19 @@ def _head(project: Project, chapter: Chapter, framework: str) -> str:
         c.text.partition("\n")[0][2:] for c in cells if c.kind == "markdown" and c.text[:2] == "# "
     ]
     title = titles[0] if titles else chapter.name
-    where = f"notebooks/{framework}/{chapter.name}.ipynb"
+    language = chapter.language
+    where = project.relative(project.notebook(chapter.name, framework, language))
     where = f"[{where}]({project.home.page(where)})"
     tasks = []
     for name in chapter.exercises():
         parts = [cell for cell in cells if cell.exercise == name]
-        heading = parts[0].text.partition("\n")[0].partition("Exercise: ")[2]
+        heading = EXERCISE.split(parts[0].text.partition("\n")[0])[-1]
         heading = heading[:1].upper() + heading[1:]
-        tasks.append(f"* {heading}: {sum(cell.points for cell in parts)} points")
-    return "\n".join(
-        [
-            f"# Exercises: {title}",
-            "",
-            "Write your code where it says `YOUR CODE HERE`, in place of the line below it, and "
-            "run the tests under it: one that fails says what is wrong. You may add cells. Leave "
-            "the tests and the other cells as they are, for grading puts them back. At the end "
-            "restart the kernel, run all cells, and save the notebook under the same name.",
-            "",
-            f"What you need to know stands in the chapter, {where}. When your work is graded, "
-            "more tests run than you see here.",
-            "",
-            *tasks,
-        ]
-    )
+        points = sum(cell.points for cell in parts)
+        tasks.append(say(language, "* {title}: {points} points", title=heading, points=points))
+    head = say(language, "# Exercises: {title}", title=title)
+    more = say(language, MORE, link=where)
+    return "\n".join([head, "", say(language, ASK), "", more, "", *tasks])
 
 
 def _imports(chapter: Chapter, framework: str) -> list[Cell]:
@@ -204,28 +218,32 @@ def _nbgrader(kind: str, grade_id: str, **nbgrader: object) -> dict[str, object]
     } | nbgrader
 
 
-def _part(project: Project, framework: str, cell: Cell) -> nbformat.NotebookNode:
+def _part(project: Project, chapter: Chapter, framework: str, cell: Cell) -> nbformat.NotebookNode:
     """A cell of an exercise for nbgrader; its id is the exercise's name and the part."""
     grade_id = f"{cell.exercise}-{cell.part}"
     if cell.part == "task":
-        text = standalone(project, framework, cell.text)
+        text = standalone(project, chapter, framework, cell.text)
         metadata = {"nbgrader": _nbgrader("markdown", grade_id)}
         return new_markdown_cell(text, id=grade_id, metadata=metadata)
     if cell.part == "solution":
         return _code(cell.text, cell.exercise, solution=True, locked=False)
     text = cell.text
     if cell.part == "hidden":
-        text = f"{HIDDEN}\n### BEGIN HIDDEN TESTS\n{text}\n### END HIDDEN TESTS"
+        hidden = say(chapter.language, HIDDEN)
+        if chapter.language:
+            text = text.replace(CHECKS, f'{CHECKS}\nchecks.LANGUAGE = "{chapter.language}"\n')
+        text = f"{hidden}\n### BEGIN HIDDEN TESTS\n{text}\n### END HIDDEN TESTS"
     return _code(text, grade_id, grade=True, points=cell.points)
 
 
-def standalone(project: Project, framework: str, text: str) -> str:
-    """Prose whose links into the repository lead to its address on the web."""
+def standalone(project: Project, chapter: Chapter, framework: str, text: str) -> str:
+    """Prose of a chapter whose links into the repository lead to its address on the web."""
 
     def absolute(opening: str, target: str) -> str:
         path, mark, anchor = target.partition("#")
         if re.fullmatch(r"\d\d_\w+\.md", path):
-            path = f"{framework}/{path[:-3]}.ipynb"
+            inside = f"{LANGUAGE}/" if path[:-3] in chapter.edition else ""
+            path = f"{inside}{framework}/{path[:-3]}.ipynb"
         path = posixpath.normpath(f"notebooks/{path}")
         return f"{project.home.page(path)}{mark}{anchor}"
 

@@ -18,12 +18,17 @@ PAGE = "docs/bibliography.md"
 HEADING = "## References"
 FORMAT = "run 'python -m tabbook format'"
 
+# The same heading in the book's pages, in any language
+LISTED = re.compile(r"^## .*(?:References|参考文献)$", re.MULTILINE)
+
 PARTICLES = r"(?:(?:van|von|de|der|den|di|du|da)\s+)*"
 NAME = rf"\b{PARTICLES}[^\W\d_a-z][\w'’-]+"  # begins with a capital, or a letter beyond ASCII
 SEVERAL = rf"(?:,\s+{NAME})*,?\s+and\s+{NAME}"
 AUTHORS = rf"(?P<first>{NAME})(?:(?P<others>{SEVERAL})|(?P<al>\s+et\s+al\.))?"
 YEAR = r"(?P<year>\d{4}[a-z]?)(?![\w–-])"
 CITATION = re.compile(rf"{AUTHORS}(?:\s+(?P<open>\()|(?P<comma>,)?\s+){YEAR}")
+# In Chinese prose the brackets may be of full width: Graves（2013，第 5.1 节）
+IN_CHINESE = re.compile(CITATION.pattern.replace(r"(?:\s+(?P<open>\()", r"(?:\s*(?P<open>[(（])"))
 ENTRY = re.compile(r"- (?P<authors>.+?)(?P<al>,? et al\.)? \((?P<year>\d{4}[a-z]?)\)\. .+")
 AUTHOR = re.compile(rf"(?P<name>{NAME}), \w\.(?:[ -]\w\.)*")
 
@@ -127,19 +132,27 @@ def _work(line: str) -> Work | None:
     return Work(tuple(author["name"] for author in found), bool(entry["al"]), entry["year"])
 
 
-def matches(text: str) -> Iterator[tuple[Work, re.Match]]:
-    """The works that a text cites, each with the match of CITATION.
+def matches(text: str, chinese: bool = False) -> Iterator[tuple[Work, re.Match]]:
+    """The works that a text cites, each with the match of CITATION, or of IN_CHINESE.
 
     A year counts in parentheses behind a name, behind a name and a comma within parentheses, and
     behind "et al.". Anything else, such as "May 2021", is no citation.
     """
-    for match in CITATION.finditer(text):
-        start = match.start()
-        within = text.rfind("(", 0, start) > text.rfind(")", 0, start)
+    for match in (IN_CHINESE if chinese else CITATION).finditer(text):
+        before = text[: match.start()].replace("（", "(").replace("）", ")")
+        within = before.rfind("(") > before.rfind(")")
         if match["open"] or match["al"] or (match["comma"] and within):
             names = [match["first"], *re.findall(NAME, match["others"] or "")]
             authors = tuple(" ".join(name.split()) for name in names)
             yield Work(authors, bool(match["al"]), match["year"]), match
+
+
+def parted(text: str) -> tuple[str, str, str]:
+    """A text before its References, their heading, and the list; the last two may be empty."""
+    heading = LISTED.search(text)
+    if not heading:
+        return text, "", ""
+    return text[: heading.start()], heading[0], text[heading.end() :]
 
 
 def citations(text: str) -> Iterator[tuple[Work, int]]:

@@ -7,6 +7,7 @@ and outputs in tabs that switch together, pictures as files beside it. Nothing i
 import base64
 import functools
 import itertools
+import json
 import posixpath
 import re
 import subprocess
@@ -16,10 +17,20 @@ from pathlib import Path
 import nbformat
 
 from d2l_ext import views
-from tabbook import bibliography, claims, numbers, reference, source, split
+from tabbook import (
+    bibliography,
+    claims,
+    edition,
+    messages,
+    numbers,
+    reference,
+    source,
+    split,
+)
 from tabbook.bibliography import Entry
-from tabbook.project import FRAMEWORKS, Project, TabbookError, write
+from tabbook.project import FRAMEWORKS, LANGUAGE, Project, TabbookError, write
 from tabbook.source import Cell, Chapter
+from tabbook.words import ENGLISH_PAGE, say
 
 EXPLORER = "docs/explorer.md"  # the page on which the library's own models run
 # What it shows to those who come by a chapter's link, to an anchor of that page
@@ -45,22 +56,34 @@ def build(project: Project, out: Path) -> bool:
     Raises:
         TabbookError: a notebook is missing, stale or was not executed.
     """
-    written = pages(project)
-    folder = out / "source"
-    for name, content in written.items():
-        write(folder / name, content)
-    for path in sorted(folder.rglob("*"), reverse=True):  # what an earlier call has left
-        if path.is_file() and path.relative_to(folder).as_posix() not in written:
-            path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet", "--builder", "html"]
-    command += ["--conf-dir", project.docs, folder, out / "html"]
-    return subprocess.run(command, cwd=project.root).returncode == 0
+    languages = ["", LANGUAGE] if edition.exists(project) else [""]
+    written = {language: pages(project, language) for language in languages}
+    commands = []
+    for language, files in written.items():
+        folder = out / f"source{language and '-'}{language}"
+        for name, content in files.items():
+            write(folder / name, content)
+        for path in sorted(folder.rglob("*"), reverse=True):  # what an earlier call has left
+            if path.is_file() and path.relative_to(folder).as_posix() not in files:
+                path.unlink()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet"]
+        command += ["--builder", "html", "--conf-dir", project.docs]
+        command += ["--tag", "two_languages"] * (len(languages) > 1)
+        command += ["--tag", language] if language else []
+        commands.append([*command, folder, out / "html" / language])
+    running = [subprocess.Popen(command, cwd=project.root) for command in commands]
+    return not any([process.wait() for process in running])
 
 
-def pages(project: Project) -> dict[str, str | bytes]:
+def pages(project: Project, language: str = "") -> dict[str, str | bytes]:
     """The pages' sources and the pictures beside them, by their names in the source folder.
+
+    What is not in the Chinese edition is there in English, under a note that says so.
+
+    Args:
+        language: "" for English, or LANGUAGE.
 
     Raises:
         TabbookError: a notebook is missing, stale or was not executed.
@@ -69,21 +92,32 @@ def pages(project: Project) -> dict[str, str | bytes]:
     problems: list[str] = []
     entries = bibliography.read(project)
     chapters = source.read_all(project)
+    translated = edition.chapters(project, chapters) if language else []
+    shown = {chapter.name: chapter for chapter in translated}
+    documents = edition.pages(project) if language else {}
     for chapter in chapters:
         try:
-            page = _Page(project, chapter, entries, files)
+            page = _Page(project, shown.get(chapter.name, chapter), chapter, entries, files)
         except TabbookError as error:
             problems += error.problems
             continue
-        files[f"{chapter.name}.md"] = page.text()
+        text = page.text()
+        files[f"{chapter.name}.md"] = text if chapter.name in shown else _noted(text, language)
     if problems:
         raise TabbookError(problems)
     for path in sorted((project.notebooks / "img").glob("*")):
         if place := placed(project.relative(path)):
-            files[place] = path.read_bytes()
+            other = path.parent / language / path.name
+            files[place] = (other if other.is_file() else path).read_bytes()
     for path in sorted(project.docs.glob("*.md")):
-        files[placed(project.relative(path))] = document(project, path, entries)
-    files[reference.PAGE] = reference.page(project, chapters)
+        if place := placed(project.relative(path)):
+            text = documents.get(path.stem)
+            if text is None:
+                text = _noted(path.read_text(encoding="utf-8"), language)
+            files[place] = document(project, path, text, entries)
+    files[reference.PAGE] = _noted(reference.page(project, chapters), language)
+    if language:  # docs/conf.py gives these ids to the sections of the Chinese pages
+        files["sections.json"] = json.dumps(_sections(project, chapters))
     if EXPLORER in files:
         files.update(explorer())
     return files
@@ -106,6 +140,32 @@ def explorer() -> dict[str, str]:
     }
 
 
+def _noted(text: str, language: str) -> str:
+    """A page in English as it stands in the book of a language: with a note below its title."""
+    if not language:
+        return text
+    note = directive("note", "", ENGLISH_PAGE)
+    return re.sub(r"^# .*$", lambda title: f"{title[0]}\n\n{note}", text, count=1, flags=re.M)
+
+
+def _sections(project: Project, chapters: list[Chapter]) -> dict[str, list[str]]:
+    """The English headings of each page in the edition's languages, by the page's name."""
+    pages = {}
+    for chapter in chapters:
+        # A heading for some frameworks begins no section
+        texts = [
+            cell.text
+            for cell in chapter.cells
+            if cell.kind == "markdown" and len(cell.tabs) == len(FRAMEWORKS)
+        ]
+        first, *others = itertools.chain(*map(messages.headings, texts))
+        pages[chapter.name] = [f"{chapter.name[:2]} {first}", *others]
+    for path in sorted(project.docs.glob("*.md")):
+        if place := placed(project.relative(path)):
+            pages[place.removesuffix(".md")] = messages.headings(path.read_text(encoding="utf-8"))
+    return pages
+
+
 def placed(path: str) -> str | None:
     """The name that a file of the repository has in the source folder; None if it is not there."""
     pattern = r"notebooks/(\d\d_\w+\.md|img/.+\.(?:svg|png))|docs/(index\.md)|(docs/\w+\.md)"
@@ -113,9 +173,13 @@ def placed(path: str) -> str | None:
     return found and next(filter(None, found.groups()))
 
 
-def document(project: Project, path: Path, entries: list[Entry]) -> str:
-    """A page of docs/ as the book shows it: its links lead to pages of the book, or to GitHub."""
-    text = relink(project, path.read_text(encoding="utf-8"), project.relative(path))
+def document(project: Project, path: Path, text: str, entries: list[Entry]) -> str:
+    """A page of docs/ as the book shows it: its links lead to pages of the book, or to GitHub.
+
+    Args:
+        text: what stands on the page at `path`, or its translation.
+    """
+    text = relink(project, text, project.relative(path))
     if project.relative(path) == bibliography.PAGE:
         for entry in entries:
             text = text.replace(f"\n- {entry.text}", f"\n- []{{#{anchor(entry)}}}{entry.text}")
@@ -168,11 +232,12 @@ def outputs(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:
 
 
 class _Page:
-    """Makes the page of a chapter; pictures go into `files`."""
+    """Makes the page of a chapter, which may be a translation; pictures go into `files`."""
 
-    def __init__(self, project, chapter, entries, files):
+    def __init__(self, project, chapter, english, entries, files):
         self.project: Project = project
         self.chapter: Chapter = chapter
+        self.english: Chapter = english
         self.entries: list[Entry] = entries
         self.files: dict[str, str | bytes] = files
         self.notebooks = {name: self._notebook(name) for name in FRAMEWORKS}
@@ -185,7 +250,7 @@ class _Page:
         """The committed notebook, which has to be this chapter's and executed."""
         path = self.project.notebook(self.chapter.name, framework)
         stored = split.stored(path)
-        expected = split.readers(self.project, self.chapter, framework)
+        expected = split.readers(self.project, self.english, framework)
         if stored is None or [(cell.id, cell.source) for cell in stored.cells] != [
             (cell.id, cell.source) for cell in expected.cells
         ]:
@@ -206,26 +271,30 @@ class _Page:
                 text = _join([*map(_target, run), self._tabbed(run)])
             else:
                 text = _join(_join([_target(cell), self._shared(cell)]) for cell in run)
-            parts.append(directive("dropdown", "Solution", text, level=6) if solution else text)
+            title = say(self.chapter.language, "Solution")
+            parts.append(directive("dropdown", title, text, level=6) if solution else text)
         return _join(parts) + "\n"
 
     def _about(self) -> str:
         """Tabs with the links to a framework's notebook, and how long it ran."""
-        name = self.chapter.name
+        name, language = self.chapter.name, self.chapter.language
         page = self.project.home.page(self.project.relative(self.project.source(name)))
         about = {}
         for framework, notebook in self.notebooks.items():
             file = f"notebooks/{framework}/{name}.ipynb"
             self.files[file] = self.project.notebook(name, framework).read_bytes()
-            variant = self.project.relative(self.project.colab(name, framework))
+            if language:
+                self.files[file] = split.text(self.project, self.chapter, framework)
+            variant = self.project.relative(self.project.colab(name, framework, language))
             links = [
-                f"{{download}}`Notebook <{file}>`",
-                f"[Open in Colab]({self.project.home.colab(variant)})",
-                f"[Source of this page]({page})",
+                f"{{download}}`{say(language, 'Notebook')} <{file}>`",
+                f"[{say(language, 'Open in Colab')}]({self.project.home.colab(variant)})",
+                f"[{say(language, 'Source of this page')}]({page})",
             ]
             seconds = notebook.metadata.tabbook.get("seconds")
             if seconds is not None:
-                links.append(f"runs in {seconds:.0f} s on one CPU core")
+                line = "runs in {seconds:.0f} s on one CPU core"
+                links.append(say(language, line, seconds=seconds))
             about[framework] = " · ".join(links)
         return tab_set(about)
 
@@ -337,8 +406,11 @@ class _Page:
         text = split.CODE_OR_MATHS.sub(code_or_maths, text)
         text = numbers.NUMBERED["figure"].sub(figure, text)
         text = LINK.sub(lambda match: keep(match[0]), text)
-        text, heading, listed = text.partition(bibliography.HEADING)
-        for kind, pattern in numbers.REFERENCES.items():
+        text, heading, listed = bibliography.parted(text)
+        patterns = [*numbers.REFERENCES.items()]
+        if self.chapter.language:  # what nobody has translated yet refers in English
+            patterns += numbers.CHINESE.items()
+        for kind, pattern in patterns:
             text = pattern.sub(functools.partial(reference, kind=kind), text)
         text = self._cite(text) + heading + listed
         while kept and "\0" in text:
@@ -348,11 +420,12 @@ class _Page:
     def _cite(self, text: str) -> str:
         """A text whose citations lead to the bibliography."""
         parts, end = [], 0
-        for work, match in bibliography.matches(text):
+        for work, match in bibliography.matches(text, chinese=bool(self.chapter.language)):
             entries = bibliography.listed([work], self.entries)
             if len(entries) == 1 and not re.search(r"\0|\n>", match[0]):
                 parts.append(text[end : match.start()])
-                end = match.end() + bool(match["open"] and text.startswith(")", match.end()))
+                closed = text.startswith((")", "）"), match.end())
+                end = match.end() + bool(match["open"] and closed)
                 target = f"{bibliography.PAGE}#{anchor(entries[0])}"
                 parts.append(f"[{text[match.start() : end]}]({target})")
         return "".join([*parts, text[end:]])

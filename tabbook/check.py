@@ -3,10 +3,22 @@
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import nbformat
 
-from tabbook import assignments, bibliography, claims, colab, collect, numbers, split, style
+from tabbook import (
+    assignments,
+    bibliography,
+    claims,
+    colab,
+    collect,
+    edition,
+    faithful,
+    numbers,
+    split,
+    style,
+)
 from tabbook.project import FRAMEWORKS, Project, TabbookError
 from tabbook.source import Cell, Chapter, read_all
 
@@ -31,6 +43,8 @@ def check(project: Project) -> list[str]:
         modules = collect.collect(project, chapters)
         entries = bibliography.read(project)
         readme = colab.readme(project)
+        chinese = edition.chapters(project, chapters)
+        pages = edition.files(project)
     except TabbookError as error:
         return error.problems
     problems = []
@@ -51,16 +65,35 @@ def check(project: Project) -> list[str]:
             problems += _check_notebook(project, chapter, framework)
             path = project.colab(chapter.name, framework)
             expected.add(path)
-            if not path.is_file():
-                problems.append(f"{project.relative(path)}: missing; {BUILD}")
-            elif path.read_text("utf-8") != colab.text(project, chapter, framework):
-                problems.append(f"{project.relative(path)}: not what the chapter gives; {BUILD}")
+            wanted = colab.text(project, chapter, framework)
+            problems += _derived(project, path, wanted, "the chapter")
+    for chapter in chinese:
+        for framework in FRAMEWORKS:
+            for path, derive in [
+                (project.notebook(chapter.name, framework, chapter.language), split.text),
+                (project.colab(chapter.name, framework, chapter.language), colab.text),
+            ]:
+                expected.add(path)
+                what = "the chapter and its translation"
+                problems += _derived(project, path, derive(project, chapter, framework), what)
+    for path, text in pages.items():
+        problems += _derived(project, path, text, "its English page and its translation")
+    problems += faithful.check_all(project, chapters)
     for path in sorted(project.notebooks.rglob("*.ipynb")):
         if path not in expected and ".ipynb_checkpoints" not in path.parts:
             problems.append(f"{project.relative(path)}: no chapter gives this notebook; delete it")
     problems += numbers.problems(chapters)
     problems += claims.problems(project, chapters)
     return problems + list(bibliography.check(project, chapters, entries))
+
+
+def _derived(project: Project, path: Path, wanted: str, what: str) -> Iterator[str]:
+    """What is wrong with a file that has to hold `wanted`, which `what` gives."""
+    name = project.relative(path)
+    if not path.is_file():
+        yield f"{name}: missing; {BUILD}"
+    elif path.read_text("utf-8") != wanted:
+        yield f"{name}: not what {what} gives; {BUILD}"
 
 
 def _check_source(project: Project, chapter: Chapter) -> Iterator[str]:

@@ -7,15 +7,19 @@ import nbformat
 from nbformat.v4 import new_code_cell
 
 from tabbook import split
-from tabbook.project import COLAB, FRAMEWORKS, Project, write
+from tabbook.project import COLAB, FRAMEWORKS, LANGUAGE, Project, write
 from tabbook.source import Chapter
+from tabbook.words import say
 
 # The cell that installs; `#: mxnet` and the like say for which frameworks the lines below it are.
 CELL = Path(__file__).with_name("colab_cell.py")
 MXNET = (
     "MXNet's last release knows CUDA 11 and older, and Colab has 12: on its Python 3.13 this "
     "notebook takes the wheel for the CPU, and asks for no GPU. What else can be tried is "
+    "[here]({page})."
 )
+FIRST = "Run the cell below first; it installs what the runtime lacks."
+TITLE = "Run this first: it installs what this runtime lacks"  # of that cell
 README_LINK = re.compile(rf"{re.escape(COLAB)}\S+?(?=/notebooks/colab/)")
 
 
@@ -33,18 +37,19 @@ def notebook(project: Project, chapter: Chapter, framework: str) -> nbformat.Not
         if cell.id in folds:
             cell.source = f"#@title {folds[cell.id]}\n{cell.source}"
         if cell.cell_type == "markdown":
-            cell.source = relink(project, cell.source, framework)
+            cell.source = relink(project, cell.source, framework, chapter.language)
         elif cell.metadata.get("jupyter", {}).get("source_hidden"):
             cell.metadata["cellView"] = "form"  # Colab's way of folding a cell's code
     badge = new.cells[0]
-    badge.source += "\n\nRun the cell below first; it installs what the runtime lacks."
+    badge.source += f"\n\n{say(chapter.language, FIRST)}"
     new.metadata["colab"] = {"name": f"{chapter.name}_{framework}.ipynb", "provenance": []}
     if framework == "mxnet":
-        badge.source += f" {MXNET}[here]({project.home.page('docs/colab.md')})."
+        page = project.home.page("docs/colab.md")
+        badge.source += f" {say(chapter.language, MXNET, page=page)}"
     else:
         new.metadata["accelerator"] = "GPU"
         new.metadata["colab"]["gpuType"] = "T4"
-    code = first_cell(project, framework)
+    code = first_cell(project, framework).replace(TITLE, say(chapter.language, TITLE))
     metadata = {"cellView": "form"}
     new.cells.insert(1, new_code_cell(code, id="colab-install", metadata=metadata))
     return new
@@ -65,8 +70,8 @@ def first_cell(project: Project, framework: str) -> str:
     return text.replace("ARCHIVE", project.home.archive)
 
 
-def relink(project: Project, text: str, framework: str) -> str:
-    """Links of a notebook in notebooks/<framework>/ as they must read where no repository is.
+def relink(project: Project, text: str, framework: str, language: str = "") -> str:
+    """Links of a notebook of a framework and a language as they must read where no repository is.
 
     Pictures become raw files, notebooks Colab's variants, and everything else GitHub's pages.
     """
@@ -74,11 +79,12 @@ def relink(project: Project, text: str, framework: str) -> str:
 
     def absolute(opening: str, target: str) -> str:
         path, mark, anchor = target.partition("#")
-        path = project.relative((project.notebooks / framework / path).resolve())
+        start = project.notebook("_", framework, language).parent
+        path = project.relative((start / path).resolve())
         if opening == 'src="' or path.endswith((".svg", ".png")):
             return home.raw(path)
-        if re.fullmatch(rf"notebooks/{framework}/\d\d_\w+\.ipynb", path):
-            variant = path.replace("notebooks/", "notebooks/colab/")
+        if re.fullmatch(rf"notebooks/(?:{LANGUAGE}/)?{framework}/\d\d_\w+\.ipynb", path):
+            variant = path.replace(f"{framework}/", f"colab/{framework}/")
             return f"{home.colab(variant)}{mark}{anchor}"
         return f"{home.page(path)}{mark}{anchor}"
 
@@ -100,7 +106,8 @@ def derive(project: Project, chapter: Chapter, framework: str) -> bool:
     Returns:
         Whether the file changed.
     """
-    return write(project.colab(chapter.name, framework), text(project, chapter, framework))
+    path = project.colab(chapter.name, framework, chapter.language)
+    return write(path, text(project, chapter, framework))
 
 
 def text(project: Project, chapter: Chapter, framework: str) -> str:

@@ -11,8 +11,8 @@ NUMBERED = {
     "equation": re.compile(r"\$\$(?P<maths>.*?(?:\\tag\{(?P<number>[^}]*)\}\s*)?)\$\$", re.DOTALL),
     "figure": re.compile(
         r"!\[(?P<alt>.*?)\]\((?P<path>[^)]*)\)"
-        r"(?:\n\n\*(?P<label>Figure (?P<number>\S+)\.)"
-        r"(?P<caption> (?:(?!\n\n).)+)\*(?=\n\n|\s*\Z))?",
+        r"(?:\n\n\*(?P<label>(?:Figure|图) (?P<number>[^\s：]+)(?:\.(?= )|：))"
+        r"(?P<caption>(?:(?!\n\n).)+)\*(?=\n\n|\s*\Z))?",
         re.DOTALL,
     ),
 }
@@ -30,6 +30,17 @@ REFERENCES = {
         ("chapter", r"\b\d\d\b"),
     ]
 }
+# The same in Chinese: 第 05 章, 公式 (5.1), 图 5.1, and several of them, 公式 (5.1) 和 (5.2)
+CHINESE = {
+    kind: re.compile(rf"(?<!\*){before}\s*({number}(?:\s*[、，和与或到至及]\s*{number})*){behind}")
+    for kind, before, number, behind in [
+        ("equation", "(?:公式|方程|式)", r"\(\d+\.\d+\)", ""),
+        ("figure", "图", r"\d+\.\d+", ""),
+        ("chapter", "第", r"\b\d\d\b", r"\s*章"),
+    ]
+}
+# What opens a figure's caption
+LABEL = re.compile(r"\*(?:Figure|图) (?P<number>[^\s：]+)(?:\.(?= )|：)")
 
 
 def problems(chapters: list[Chapter]) -> Iterator[str]:

@@ -29,6 +29,9 @@ FRAMEWORKS = {
 }
 
 
+LANGUAGE = "zh_CN"  # of the translated edition
+PAGES = ("README", "index", "teaching", "grading", "colab", "glossary")  # it has, beside chapters
+CHECKS = "checks"  # what the hidden tests say, which is translated like a page
 COLAB = "https://colab.research.google.com/github/"
 
 
@@ -97,13 +100,17 @@ class Project:
         """The Markdown source of a chapter, such as `02_masked_softmax`."""
         return self.notebooks / f"{chapter}.md"
 
-    def notebook(self, chapter: str, framework: str) -> Path:
-        """The committed notebook of a chapter in one framework."""
-        return self.notebooks / framework / f"{chapter}.ipynb"
+    def notebook(self, chapter: str, framework: str, language: str = "") -> Path:
+        """The committed notebook of a chapter in one framework, and in English or `language`."""
+        return self.notebooks / language / framework / f"{chapter}.ipynb"
 
-    def colab(self, chapter: str, framework: str) -> Path:
+    def colab(self, chapter: str, framework: str, language: str = "") -> Path:
         """The variant for Google Colab of a chapter's notebook."""
-        return self.notebooks / "colab" / framework / f"{chapter}.ipynb"
+        return self.notebooks / language / "colab" / framework / f"{chapter}.ipynb"
+
+    def translated(self, chapter: str) -> Path:
+        """The catalog of a chapter's translations; without one the chapter has no translation."""
+        return self.notebooks / LANGUAGE / f"{chapter}.po"
 
     @cached_property
     def home(self) -> Home:

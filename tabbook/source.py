@@ -10,7 +10,7 @@ import jupytext
 import nbformat
 import yaml
 
-from tabbook.project import FRAMEWORKS, Project, TabbookError
+from tabbook.project import FRAMEWORKS, LANGUAGE, Project, TabbookError
 
 ADDING = "add_to_class"  # the decorator that makes a method of a function
 ATTRIBUTES = {"tab", "tags", "reason", "alt", "fold", "evidence", "exercise", "part", "points"}
@@ -67,19 +67,26 @@ class Cell:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter as its author wrote it.
+    """A chapter as its author wrote it, or as it is in the Chinese edition.
 
     Args:
         name: such as `02_masked_softmax`.
         path: its source, as messages show it.
         cells: all cells that some notebook holds.
         only: names saved for some frameworks only, each with the reason (from the front matter).
+        edition: the chapters that are in the Chinese edition, if this is one of it; else empty.
     """
 
     name: str
     path: str
     cells: tuple[Cell, ...]
     only: dict[str, str]
+    edition: tuple[str, ...] = ()
+
+    @property
+    def language(self) -> str:
+        """The edition's language; "" for the chapter as its author wrote it."""
+        return LANGUAGE if self.edition else ""
 
     def tab(self, framework: str) -> list[Cell]:
         """The cells of one framework, with the hidden ones, which its notebook leaves out."""

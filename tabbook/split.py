@@ -9,8 +9,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tabbook.project import Project, write
 from tabbook.source import BEGIN, END, Cell, Chapter
+from tabbook.words import say
 
-BADGE = "../img/open_in_colab.svg"  # from notebooks/<framework>/
+BADGE = "img/open_in_colab.svg"
+DRAWN = re.compile(r"(?:^|/)img/\w+\.svg$")
 LINK = re.compile(r'(\]\(|\bsrc="|\bhref=")([^)\s"]+)')
 ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colors in a traceback
 CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$)", re.DOTALL)
@@ -34,13 +36,14 @@ def notebook(chapter: Chapter, framework: str) -> nbformat.NotebookNode:
             metadata["alt"] = cell.alt
         if cell.fold:
             metadata["jupyter"] = {"source_hidden": True}
-            line = f"*{fold_line(cell)}: click on the three dots to see the code.*"
-            cells.append(new_markdown_cell(line, id=f"{cell.id}-fold"))
+            line = "{title}: click on the three dots to see the code."
+            line = say(chapter.language, line, title=fold_line(cell))
+            cells.append(new_markdown_cell(f"*{line}*", id=f"{cell.id}-fold"))
         if cell.kind == "code":
             text = "\n".join(line for _, line in shown(cell))
             cells.append(new_code_cell(text, id=cell.id, metadata=metadata))
         else:
-            cells.append(new_markdown_cell(relink(cell.text), id=cell.id))
+            cells.append(new_markdown_cell(relink(chapter, framework, cell.text), id=cell.id))
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
@@ -52,8 +55,9 @@ def notebook(chapter: Chapter, framework: str) -> nbformat.NotebookNode:
 def readers(project: Project, chapter: Chapter, framework: str) -> nbformat.NotebookNode:
     """The notebook of a chapter in one framework as readers get it: under a badge, no outputs."""
     new = notebook(chapter, framework)
-    address = project.home.colab(project.relative(project.colab(chapter.name, framework)))
-    badge = f"[![Open in Colab]({BADGE})]({address})"
+    variant = project.colab(chapter.name, framework, chapter.language)
+    badge = relink(chapter, framework, f"![{say(chapter.language, 'Open in Colab')}]({BADGE})")
+    badge = f"[{badge}]({project.home.colab(project.relative(variant))})"
     # An id of its own, so that all other cells keep theirs, and their outputs
     new.cells.insert(0, new_markdown_cell(badge, id="open-in-colab"))
     return new
@@ -72,19 +76,28 @@ def shown(cell: Cell) -> list[tuple[int, str]]:
     return [(number, line) for number, line in lines if line.strip() not in (BEGIN, END)]
 
 
-def relink(text: str) -> str:
-    """Links of a source in notebooks/ as they must read one folder deeper.
+def relink(chapter: Chapter, framework: str, text: str) -> str:
+    """Links of a chapter's source in notebooks/ as they must read in a framework's notebook.
 
     `05_x.md` becomes `05_x.ipynb`, the same framework's notebook; other relative links get `../`.
+    In the Chinese edition, one folder deeper, a chapter that it lacks is the English one, and a
+    picture is the one with Chinese words.
     """
+    up = "../../" if chapter.language else "../"
 
     def deeper(opening: str, target: str) -> str:
         path, mark, anchor = target.partition("#")
         if re.fullmatch(r"\d\d_\w+\.md", path):
-            return f"{path[:-3]}.ipynb{mark}{anchor}"
-        return f"../{target}"
+            inside = not chapter.language or path[:-3] in chapter.edition
+            return f"{'' if inside else f'{up}{framework}/'}{path[:-3]}.ipynb{mark}{anchor}"
+        return f"{up}{picture(chapter.language, target)}"
 
     return map_links(text, deeper)
+
+
+def picture(language: str, path: str) -> str:
+    """A picture of notebooks/img/ in a language; any other path as it is."""
+    return path.replace("img/", f"img/{language}/", 1) if language and DRAWN.search(path) else path
 
 
 def map_links(text: str, change: Callable[[str, str], str]) -> str:
@@ -128,10 +141,13 @@ def stored(path: Path) -> nbformat.NotebookNode | None:
     return notebook
 
 
-def keep_outputs(new: nbformat.NotebookNode, path: Path) -> None:
+def keep_outputs(new: nbformat.NotebookNode, path: Path, translated: bool = False) -> None:
     """Give the cells whose id the notebook at `path` knows their stored outputs and counts.
 
     The seconds that it took to run stay too.
+
+    Args:
+        translated: whether the notebook at `path` says the same in English.
     """
     known = stored(path)
     if known is None:
@@ -140,7 +156,7 @@ def keep_outputs(new: nbformat.NotebookNode, path: Path) -> None:
         new.metadata.tabbook["seconds"] = known.metadata.tabbook["seconds"]
     kept = {cell.id: cell for cell in known.cells if "outputs" in cell}
     for cell in new.cells:
-        if cell.id in kept and kept[cell.id].source == cell.source:
+        if cell.id in kept and (translated or kept[cell.id].source == cell.source):
             cell.outputs = kept[cell.id].outputs
             cell.execution_count = kept[cell.id].execution_count
 
@@ -151,7 +167,13 @@ def split(project: Project, chapter: Chapter, framework: str) -> bool:
     Returns:
         Whether the file changed.
     """
-    path = project.notebook(chapter.name, framework)
+    path = project.notebook(chapter.name, framework, chapter.language)
+    return write(path, text(project, chapter, framework))
+
+
+def text(project: Project, chapter: Chapter, framework: str) -> str:
+    """The file of a chapter's notebook, with the outputs of the English one."""
     new = readers(project, chapter, framework)
-    keep_outputs(new, path)
-    return write(path, nbformat.writes(new) + "\n")
+    english = project.notebook(chapter.name, framework)
+    keep_outputs(new, english, translated=bool(chapter.language))
+    return nbformat.writes(new) + "\n"

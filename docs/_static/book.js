@@ -63,6 +63,41 @@
     }
   });
 
+  // A Chinese question has no spaces: cut it into the words that the search knows, long ones first.
+  if (document.documentElement.lang.startsWith("zh")) {
+    const words = run => {
+      const { terms = {}, titleterms = {} } = window.eval("Search")._index ?? {};
+      const found = [];
+      for (let start = 0; start < run.length;) {
+        let end = run.length;
+        while (end > start + 1 && !((run.slice(start, end)) in terms || run.slice(start, end) in titleterms)) end--;
+        if (end > start + 1) found.push(run.slice(start, end));
+        start = end;
+      }
+      return found.length ? found : [run];
+    };
+    window.splitQuery = query => query
+      .replace(/\p{Script=Han}+/gu, " $& ")
+      .split(/[^\p{Letter}\p{Number}_]+/u)
+      .filter(term => term)
+      .flatMap(term => /\p{Script=Han}/u.test(term) ? words(term) : [term]);
+  }
+
+  // The other language's page opens at the section that is being read. A section has one id in both.
+  addEventListener("DOMContentLoaded", () => {
+    const link = document.querySelector("a.language");
+    const reading = () => {
+      const sections = [...document.querySelectorAll("article section[id]")];
+      return sections.findLast(one => one.getBoundingClientRect().top < innerHeight / 3);
+    };
+    link?.addEventListener("click", () => {
+      const there = new URL(link.getAttribute("href"), location.href);
+      there.search = location.search; // what is searched for, too
+      there.hash = scrollY > 0 ? reading()?.id ?? "" : location.hash;
+      link.href = there;
+    });
+  });
+
   // Tabs may have changed their heights above the place that the address names.
   addEventListener("load", () => {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));

@@ -1,10 +1,13 @@
 """The house style of the conceptual figures, and the few shapes that they are drawn from.
 
 Every other script in this folder draws the pictures that it names, and saves them beside itself
-with `save`. Coordinates are inches from the lower left corner, so that sizes and fonts are what
+with `save`, once in English and once in Chinese: labels.zh_CN.json has the words of all of them.
+Coordinates are inches from the lower left corner, so that sizes and fonts are what
 they say.
 """
 
+import json
+import re
 from pathlib import Path
 
 import matplotlib
@@ -12,9 +15,13 @@ import matplotlib
 matplotlib.use("svg")
 
 import matplotlib.pyplot as plt
+from matplotlib import font_manager
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.text import Text
 
 IMAGES = Path(__file__).resolve().parent
+LABELS = IMAGES / "labels.zh_CN.json"  # English label -> Chinese; words of examples stay
+CHINESE_FONT = "Noto Sans CJK SC"
 
 # Okabe and Ito's colors: to be told apart with any kind of color vision. The pale ones are for
 # areas that carry text.
@@ -55,9 +62,39 @@ def canvas(width, height):
 
 
 def save(ax, name):
-    """Write a drawing to <name>.svg in this folder, on a white ground (for dark pages)."""
-    ax.figure.savefig(IMAGES / f"{name}.svg", facecolor="white", metadata={"Date": None})
+    """Write a drawing to <name>.svg in this folder, and with Chinese labels in the folder zh_CN.
+
+    Raises:
+        ValueError: LABELS does not have one of its labels.
+        RuntimeError: there is no Chinese font.
+    """
+    _write(ax, IMAGES / f"{name}.svg")
+    _translate(ax.figure)
+    _write(ax, IMAGES / "zh_CN" / f"{name}.svg")
     plt.close(ax.figure)
+
+
+def _write(ax, path):
+    """Write a drawing on a white ground (for dark pages)."""
+    ax.figure.savefig(path, facecolor="white", metadata={"Date": None})
+
+
+def _translate(figure):
+    """Give a drawing's labels their Chinese words."""
+    files = [path for path in font_manager.findSystemFonts() if "NotoSansCJK" in path]
+    if not files:
+        raise RuntimeError(f"needs the font {CHINESE_FONT}: apt-get install fonts-noto-cjk")
+    for path in files:  # matplotlib may have made its list before the font was there
+        font_manager.fontManager.addfont(path)
+    labels = json.loads(LABELS.read_text(encoding="utf-8"))
+    for label in figure.findobj(Text):
+        words = label.get_text()
+        if words in labels:
+            label.set_text(labels[words])
+            # Beside a formula matplotlib takes one font, not the first one that has the letter
+            label.set_fontfamily(["DejaVu Sans"] * ("$" not in words) + [CHINESE_FONT])
+        elif re.search("[A-Za-z]{2}", re.sub(r"\$[^$]*\$", "", words)):
+            raise ValueError(f"{LABELS.name} has no {words!r}; add it, with its Chinese words")
 
 
 def text(ax, x, y, words, size=TEXT, color=BLACK, **options):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 
-from tabbook.project import Project
+from tabbook.project import LANGUAGE, Project
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build/book/html"
@@ -16,6 +16,7 @@ PAGES = sorted(
     for path in SITE.rglob("*.html")
     if not path.relative_to(SITE).as_posix().startswith("_")
 ) or ["index.html"]
+ENGLISH = [name for name in PAGES if not name.startswith(f"{LANGUAGE}/")]
 
 # Which tabs are chosen, code shown, and parts shown that are for other frameworks
 SHOWN = """framework => {

@@ -1,11 +1,11 @@
-"""Every page of the site, in the browser: errors, formulas, pictures, widths, accessibility."""
+"""Every English page, in the browser: errors, formulas, pictures, widths, accessibility."""
 
 from pathlib import Path
 
 import pytest
 
 from tabbook.project import FRAMEWORKS
-from tests.book.pages import CHAPTERS, PAGES, choose, hurry, typeset, watch
+from tests.book.pages import CHAPTERS, ENGLISH, choose, hurry, typeset, watch
 
 AXE = Path(__file__).with_name("axe.min.js")  # axe-core 4.14.1, github.com/dequelabs/axe-core
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -18,7 +18,7 @@ def context(browser, site):
         yield context
 
 
-@pytest.fixture(scope="module", params=PAGES)
+@pytest.fixture(scope="module", params=ENGLISH)
 def visit(request, context, site):
     """A page that was loaded in light and turned dark: its name, it, and what went wrong."""
     page = context.new_page()

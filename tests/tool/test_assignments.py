@@ -226,7 +226,10 @@ def test_links_of_a_task(toy, prose, expected):
     (toy.root / "pyproject.toml").write_text(
         '[tool.tabbook]\nrepository = "https://github.com/a/b"\nbranch = "dev"\n'
     )
-    assert assignments.standalone(toy.project, "jax", prose) == expected.replace("WEB", web)
+    chapter = source.Chapter(NAME, "", (), {})
+    assert assignments.standalone(toy.project, chapter, "jax", prose) == expected.replace(
+        "WEB", web
+    )
     toy.write(NAME, BODY)
     chapter = source.read(toy.project, NAME)
     head = assignments.notebook(toy.project, chapter, "jax").cells[0].source
