@@ -96,7 +96,8 @@ test: lint check test-code test-notebooks test-book ## run all tests
 # --- For authors ----------------------------------------------------------------------------------
 
 .PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
-.PHONY: mutants parity models grading decoders bottleneck bench bench-scaling bench-corpora
+.PHONY: mutants parity models grading decoders bottleneck transformer bench bench-scaling
+.PHONY: bench-corpora real-text
 .PHONY: assignments colab colab-check
 install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
@@ -153,6 +154,9 @@ decoders: $(READ) ## train all decoders of chapter 07 and write its tables: an h
 bottleneck: $(STAMPS)/project $(STAMPS)/pytorch ## learn sentences by heart, for chapter 05's table
 	$(PY) -m benchmarks.bottleneck
 
+transformer: $(STAMPS)/project $(STAMPS)/pytorch ## train chapter 09's models beside others, for its tables: two hours
+	$(PY) -m benchmarks.transformer
+
 bench: $(READ) ## train in every framework beside d2l's PyTorch and write docs/speed.md
 	$(PY) -m benchmarks.speed $(FRAMEWORK:%=--framework %) $(if $(CORPUS),--corpus '$(CORPUS)')
 
@@ -162,6 +166,10 @@ bench-scaling: $(READ) ## the same by length, batch and width, and translation; 
 bench-corpora: $(STAMPS)/project ## load CORPUS's pairs, repeated up to a million; docs/large_corpora.md
 	@[ -n '$(CORPUS)' ] || { echo "name a file of pairs: make $@ CORPUS=fra.txt" >&2; exit 1; }
 	$(PY) -m benchmarks.corpora --corpus '$(CORPUS)'
+
+real-text: $(READ) ## train on fra.txt and cmn.txt of the folder CORPORA, and write docs/real_text.md: two hours
+	@[ -n '$(CORPORA)' ] || { echo "name the folder of both files: make $@ CORPORA=data" >&2; exit 1; }
+	$(PY) -m benchmarks.real_text --corpora '$(CORPORA)'
 
 figures: $(STAMPS)/project ## draw the conceptual figures again (notebooks/img/*.py)
 	@for script in notebooks/img/*.py; do echo "$$script"; $(PY) "$$script"; done
