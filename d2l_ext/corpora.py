@@ -38,6 +38,8 @@ __all__ = [
     "Pair",
     "Pairs",
     "ParallelCorpus",
+    "Part",
+    "Share",
     "Subwords",
     "Vocab",
     "detokenize",
@@ -135,11 +137,15 @@ class Sentences:
         return self.ids[places]
 
     def padded(
-        self, rows: np.ndarray, known: Vocab, multiple: int
+        self, rows: np.ndarray, known: Vocab, multiple: int, longest: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The indices (rows, steps), each row with <eos> and padding, and lengths with <eos>."""
+        """The indices (rows, steps), each row with <eos> and padding, and lengths with <eos>.
+
+        There is room for a sentence of `longest` tokens, or else for the longest of these.
+        """
         lengths = self.lengths[rows]
-        steps = -(-(int(lengths.max()) + 1) // multiple) * multiple
+        longest = lengths.max() if longest is None else longest
+        steps = -(-(int(longest) + 1) // multiple) * multiple
         padded = np.full((len(rows), steps), known.pad, dtype=np.int32)
         ids = self.flat(rows)
         padded[np.arange(steps) < lengths[:, None]] = np.where(ids < len(known), ids, known.unk)
@@ -361,9 +367,11 @@ class ParallelCorpus:
             raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
         _check_positive("batch_size", batch_size)
         _check_positive("multiple", multiple)
-        return self._batches(getattr(self, split), batch_size, shuffle, seed, multiple)
+        rows = self._batch_rows(getattr(self, split), batch_size, shuffle, seed)
+        return (self._batch_of(split, chosen, multiple) for chosen in rows)
 
-    def _batches(self, pairs, batch_size, shuffle, seed, multiple):
+    def _batch_rows(self, pairs, batch_size, shuffle, seed):
+        """The rows of each batch."""
         rows = pairs.rows
         if shuffle:
             rows = rows[_order(len(rows), seed)]
@@ -371,10 +379,72 @@ class ParallelCorpus:
         rows = rows[np.lexsort((pairs.source.lengths[rows], pairs.target.lengths[rows]))]
         starts = range(0, len(rows), batch_size)
         for start in _shuffled(starts, seed) if shuffle else starts:
-            chosen = rows[start : start + batch_size]
-            src = pairs.source.padded(chosen, self.src_vocab, multiple)
-            tgt = pairs.target.padded(chosen, self.tgt_vocab, multiple)
-            yield _batch(src, tgt, self.tgt_vocab)
+            yield rows[start : start + batch_size]
+
+    def _batch_of(self, split, rows, multiple, longest=(None, None)):
+        """The `Batch` of some rows."""
+        pairs = getattr(self, split)
+        src = pairs.source.padded(rows, self.src_vocab, multiple, longest[0])
+        tgt = pairs.target.padded(rows, self.tgt_vocab, multiple, longest[1])
+        return _batch(src, tgt, self.tgt_vocab)
+
+
+class Part(NamedTuple):
+    """What one of several workers gets of a batch.
+
+    `mine` is a `Batch` of its own pairs, as long as the whole batch's longest sentences, and of as
+    many rows as every other worker's: a row without a pair has lengths 0. `tgt_valid_len` (batch,)
+    are the lengths of all targets of the whole batch.
+    """
+
+    mine: Batch
+    tgt_valid_len: np.ndarray
+
+
+class Share:
+    """A corpus of which one of several workers reads its share.
+
+    Args:
+        corpus: `ParallelCorpus`, the same for every worker.
+        rank: the worker's number, from 0.
+        size: how many workers there are.
+
+    Raises:
+        ValueError: if there is no worker of this number.
+
+    `batches` yields a `Part` of each of the corpus's batches, and looks at no other worker's
+    sentences: only at their lengths. All else is the corpus's own.
+    """
+
+    def __init__(self, corpus: ParallelCorpus, rank: int, size: int) -> None:
+        if not 0 <= rank < size:
+            raise ValueError(f"rank is {rank}; expected a number from 0 to below size, {size}")
+        self.corpus, self.rank, self.size = corpus, rank, size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.corpus, name)
+
+    def batches(
+        self, split: str, batch_size: int, shuffle: bool = True, seed: int = 0, multiple: int = 1
+    ) -> Iterator[Part]:
+        """Yield this worker's part of each batch; the arguments are `ParallelCorpus.batches`'."""
+        pairs = getattr(self.corpus, split)
+        for rows in self.corpus._batch_rows(pairs, batch_size, shuffle, seed):
+            # Every size-th of pairs that are sorted by length: parts of nearly equal work
+            own = rows[self.rank :: self.size]
+            lengths = [side.lengths[rows] for side in (pairs.source, pairs.target)]
+            longest = [int(side.max()) for side in lengths]
+            batch = self.corpus._batch_of(split, own, multiple, longest)
+            empty = -(-len(rows) // self.size) - len(own)
+            if empty:
+                fill = self.corpus.src_vocab.pad, 0, *[self.corpus.tgt_vocab.pad] * 2, 0
+                batch = Batch(
+                    *(
+                        np.concatenate([a, np.full((empty, *a.shape[1:]), value, a.dtype)])
+                        for a, value in zip(batch, fill)
+                    )
+                )
+            yield Part(batch, lengths[1] + 1)
 
 
 def _share(chosen):
