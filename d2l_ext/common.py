@@ -673,7 +673,7 @@ def gather_weights(parts):
     }
 
 
-# From notebooks/10_scaling_out.md, section "Each framework's engine"
+# From notebooks/10_scaling_out.md, section "Four engines"
 class ParallelInterface:
     """What a model that several workers train has, in every framework."""
 

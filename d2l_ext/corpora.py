@@ -5,6 +5,8 @@ are kept as flat arrays of integers, which may lie in a file. Nothing here knows
 batches are NumPy arrays.
 """
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -13,7 +15,7 @@ import shutil
 import warnings
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -48,7 +50,9 @@ __all__ = [
     "find_files",
     "guess_language",
     "load",
+    "load_arrays",
     "pad_batch",
+    "save_arrays",
     "split",
     "tokenize",
 ]
@@ -61,7 +65,7 @@ VOCAB_SIZE = 4000  # subwords, if the file is large enough
 LEARN_FROM = 200_000  # sentences at most from which subwords are learned
 UNKNOWN = 0.05  # share of unknown held-out tokens beyond which `load` warns
 CACHED_BYTES = 4 * 2**20  # files from this size on are cached
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 class Pair(NamedTuple):
@@ -312,6 +316,7 @@ class ParallelCorpus:
     src_vocab: Vocab
     tgt_vocab: Vocab
     max_steps: int
+    known_digest: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for part in SPLITS:
@@ -342,6 +347,17 @@ class ParallelCorpus:
             )
             for side, known in (("source", self.src_vocab), ("target", self.tgt_vocab))
         )
+
+    def digest(self) -> str:
+        """What differs if the training pairs do; all are read unless `load_arrays` knows it."""
+        if self.known_digest is not None:
+            return self.known_digest
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(np.ascontiguousarray(self.train.rows))
+        for sentences in self.train.source, self.train.target:
+            digest.update(np.ascontiguousarray(sentences.ids))
+            digest.update(np.ascontiguousarray(sentences.starts))
+        return digest.hexdigest()
 
     def batches(
         self, split: str, batch_size: int, shuffle: bool = True, seed: int = 0, multiple: int = 1
@@ -782,8 +798,17 @@ def _cache_folder(paths, options):
     return Path(pooch.os_cache("d2l_ext")) / "corpora" / digest.hexdigest()
 
 
-def _to_cache(folder, corpus):
-    """Write a corpus, whole or not at all. A cache that cannot be written is no error."""
+def save_arrays(corpus: ParallelCorpus, folder: str | os.PathLike[str]) -> None:
+    """Write a corpus into a new folder, as arrays of which `load_arrays` reads what is asked for.
+
+    Args:
+        corpus: `ParallelCorpus`; alignments are not written.
+        folder: it must not exist yet; it appears when it is complete.
+
+    Raises:
+        OSError: if there is such a folder already, or it cannot be written.
+    """
+    folder = Path(folder)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
     try:
         unfinished.mkdir(parents=True)
@@ -794,22 +819,36 @@ def _to_cache(folder, corpus):
         for part in SPLITS:
             np.save(unfinished / f"{part}.npy", getattr(corpus, part).rows)
         parts = {
+            "name": corpus.name,
+            "digest": corpus.digest(),
             "vocabs": [corpus.src_vocab.to_json(), corpus.tgt_vocab.to_json()],
             "tokens": [corpus.train.source.tokens, corpus.train.target.tokens],
             "max_steps": corpus.max_steps,
         }
         (unfinished / "parts.json").write_text(json.dumps(parts), encoding="utf-8")
-        unfinished.replace(folder)
-    except OSError:  # read-only, full, or another process was faster
-        pass
+        unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _from_cache(folder, name):
-    """The corpus of a cache folder; None if there is none, or it is damaged."""
-    if not folder.is_dir():
-        return None
+def load_arrays(folder: str | os.PathLike[str]) -> ParallelCorpus:
+    """Open what `save_arrays` wrote; sentences are read from the files when they are used.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        `ParallelCorpus`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or something else is in it.
+        ValueError: if it is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / "parts.json").is_file():
+        raise FileNotFoundError(
+            f"{str(folder)!r} is no folder that `save_arrays` or `python -m d2l_ext prepare` wrote"
+        )
 
     def read(stem):
         return np.load(folder / f"{stem}.npy", mmap_mode="r")
@@ -822,7 +861,23 @@ def _from_cache(folder, name):
         ]
         splits = [Pairs(*sides, read(part)) for part in SPLITS]
         vocabs = map(vocab.from_json, parts["vocabs"])
-        return ParallelCorpus(name, *splits, *vocabs, parts["max_steps"])
-    except (OSError, ValueError, KeyError):
+        return ParallelCorpus(parts["name"], *splits, *vocabs, parts["max_steps"], parts["digest"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{str(folder)!r} is damaged ({error}); write it anew") from error
+
+
+def _to_cache(folder, corpus):
+    """Write a corpus, whole or not at all. A cache that cannot be written is no error."""
+    with contextlib.suppress(OSError):  # read-only, full, or another process was faster
+        save_arrays(corpus, folder)
+
+
+def _from_cache(folder, name):
+    """The corpus of a cache folder; None if there is none, or it is damaged."""
+    if not folder.is_dir():
+        return None
+    try:
+        return dataclasses.replace(load_arrays(folder), name=name)
+    except (OSError, ValueError):
         shutil.rmtree(folder, ignore_errors=True)
         return None

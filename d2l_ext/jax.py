@@ -1696,7 +1696,7 @@ class TransformerDecoder(AttentionDecoder):
         return gather_weights(parts | ({"norm": self.last} if self.last else {}))
 
 
-# From notebooks/10_scaling_out.md, section "A loss that can be shared"
+# From notebooks/10_scaling_out.md, section "One batch, cut in two"
 def summed_loss(logits, labels, valid_lens):
     """Cross-entropy summed over the real tokens.
 
@@ -1713,7 +1713,7 @@ def summed_loss(logits, labels, valid_lens):
     return total, valid_lens.sum().astype(total.dtype)
 
 
-# From notebooks/10_scaling_out.md, section "Each framework's engine"
+# From notebooks/10_scaling_out.md, section "Four engines"
 class Worker:
     """One of several processes that train together.
 
@@ -1735,6 +1735,8 @@ class Worker:
         self.rank, self.size = jax.process_index(), jax.process_count()
         platform = device().platform
         self.mesh = jax.sharding.Mesh(jax.devices(platform), "data")
+        # Connects all; later one may have to wait for another's compiler
+        self.total(numpy.zeros(1, "float32"))
 
     def total(self, array):
         """Return the sum of all workers' NumPy float32 arrays of a shape."""

@@ -1534,7 +1534,7 @@ class TransformerDecoder(AttentionDecoder):
         return gather_weights(parts | ({"norm": self.last} if self.last else {}))
 
 
-# From notebooks/10_scaling_out.md, section "A loss that can be shared"
+# From notebooks/10_scaling_out.md, section "One batch, cut in two"
 def summed_loss(logits, labels, valid_lens):
     """Cross-entropy summed over the real tokens.
 
@@ -1551,7 +1551,7 @@ def summed_loss(logits, labels, valid_lens):
     return total, tf.cast(tf.reduce_sum(valid_lens), total.dtype)
 
 
-# From notebooks/10_scaling_out.md, section "Each framework's engine"
+# From notebooks/10_scaling_out.md, section "Four engines"
 class Worker:
     """One of several processes that train together.
 

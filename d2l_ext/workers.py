@@ -1,8 +1,8 @@
 """Processes that train together: starting them, watching over them, and ending all of them.
 
-Each framework has its own engine for what they say to each other, and finds the others by
-variables of its own. Here is what surrounds that, and no framework: `launch` starts workers on this
-machine, on a cluster something else does (docs/cluster.md). Not for Windows.
+What they say to each other is for each framework's own engine, which finds the others by variables
+of its own. Here is what surrounds that, and no framework: `launch` starts workers on this machine,
+on a cluster something else does (docs/cluster.md). Not for Windows.
 
 A worker that `launch` has started holds a lock on a file as long as it lives. So its end is seen
 whichever way it ended, and whoever its parent was. It waits in turn for a lock that the launcher
@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import inspect
 import json
+import math
 import os
 import pickle
 import shutil
@@ -29,11 +30,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import numpy
+
+from d2l_ext import compat
 
 FOLDER, NUMBER = "D2L_EXT_RUN", "D2L_EXT_WORKER"
 HOST = "127.0.0.1"
 LIBRARIES = {"pytorch": "torch", "jax": "jax", "tensorflow": "tensorflow", "mxnet": "mxnet"}
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NPROC",  # XLA
+)
 # torchrun, without its report of what the launcher reports
 TORCHRUN = """
 import sys
@@ -44,17 +55,20 @@ try:
 except ChildFailedError:
     sys.exit(1)
 """
-# MXNet does the work of a server, or of a scheduler, while it is imported
-MXNET_ROLE = """
-from d2l_ext import compat, workers
-with workers.started():
-    compat.prepare("mxnet")
-    import mxnet.kvstore.kvstore_server
-"""
 
 
 class WorkerError(RuntimeError):
-    """A worker has ended before its time; the message says which, and why."""
+    """A worker has ended before its time; the message says which, and why.
+
+    `log` holds the last lines that it wrote to stderr.
+    """
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.message, self.log = message, log
+
+    def __str__(self) -> str:
+        return "\n".join([self.message, *(f"    {line}" for line in self.log.splitlines())])
 
 
 # In a worker ------------------------------------------------------------------------------------
@@ -67,10 +81,11 @@ _own = None  # the file that says how this worker is; locked until the process i
 def started() -> Iterator[None]:
     """Tell the launcher that a worker lives, until the block ends; without a launcher do nothing.
 
-    Within the block, what is written to stderr goes into a file that the launcher shows if the
-    worker fails.
+    Within the block, what engines write to the process's standard output and error goes into a
+    file that the launcher shows if the worker fails. `print` writes where it did before.
     """
     folder = os.environ.get(FOLDER)
+    _claim_gpu()
     if folder is None:
         yield
         return
@@ -78,18 +93,31 @@ def started() -> Iterator[None]:
     folder, number = Path(folder), os.environ.get("RANK") or os.environ[NUMBER]
     _own = _locked(folder / number)
     threading.Thread(target=_outlive, args=[folder / "launcher"], daemon=True).start()
+    sys.stdout.flush()
     sys.stderr.flush()
+    sys.stdout = open(os.dup(1), "w", buffering=1)  # noqa: SIM115
     _terminal = os.dup(2)
     with open(folder / f"{number}.log", "ab") as log:
+        os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     _say(os.getpid())
     try:
         yield
     except BaseException as error:
         over = isinstance(error, SystemExit) and not error.code
+        if not over:  # now, since an engine's farewell may take long
+            traceback.print_exc()
         _say("done" if over else "".join(traceback.format_exception_only(error)).split("\n")[0])
         raise
     _say("done")
+
+
+def _claim_gpu():
+    """Under torchrun: leave the GPUs of this machine's other workers to them."""
+    local, visible = os.environ.get("LOCAL_RANK"), os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible is not None else list(map(str, range(_num_gpus())))
+    if local is not None and int(local) < len(gpus) and len(gpus) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(local)]
 
 
 def _say(what):
@@ -109,7 +137,7 @@ def _locked(path):
     """A new file, locked as long as this process has it open."""
     import fcntl  # not on Windows
 
-    file = open(path, "w")
+    file = open(path, "w")  # noqa: SIM115
     fcntl.flock(file, fcntl.LOCK_EX)
     return file
 
@@ -143,6 +171,7 @@ def launch(
     size: int,
     *,
     cpu: bool = False,
+    cores: int | None = None,
     folder: str | os.PathLike[str] | None = None,
 ) -> None:
     """Start workers on this machine and wait until all are done.
@@ -153,6 +182,7 @@ def launch(
             "train", "--worker", ...]`. It calls `started`.
         size: number of workers.
         cpu: whether they leave a GPU alone. They do so, too, if there is not one for each.
+        cores: threads of each; None for an even share of the machine's cores.
         folder: where workers and launcher keep what they tell each other; None for one that is
             removed in the end.
 
@@ -179,11 +209,14 @@ def launch(
                 variables[FOLDER] = str(folder)
                 children[name] = subprocess.Popen(
                     [sys.executable, *arguments],
-                    env=_environment(size, cpu, name) | variables,
+                    env=_environment(size, cpu, cores, name) | variables,
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,  # Ctrl-C is for the launcher alone
                 )
             _watch(folder, children, size)
+            deadline = time.monotonic() + 10  # in which they may say goodbye
+            while any(c.poll() is None for c in children.values()) and time.monotonic() < deadline:
+                time.sleep(0.02)
         finally:
             _end(folder, children)
 
@@ -218,7 +251,11 @@ def _processes(framework, command, size):
         own = [{"DMLC_ROLE": "worker"}] * size
         roles = ["scheduler", "server"]
     for role in roles:
-        yield role, ["-c", MXNET_ROLE], shared | {"DMLC_ROLE": role, NUMBER: role}
+        yield (
+            role,
+            ["-m", "d2l_ext.workers", "--mxnet-role"],
+            shared | {"DMLC_ROLE": role, NUMBER: role},
+        )
     for number in range(size):
         yield number, command, shared | own[number] | {NUMBER: str(number)}
 
@@ -232,11 +269,13 @@ def _free_ports(count):
         return [free.getsockname()[1] for free in sockets]
 
 
-def _environment(size, cpu, name):
+def _environment(size, cpu, cores, name):
     """The variables of a process: its share of the cores, and a GPU or none."""
-    threads = str(max(1, (os.cpu_count() or 1) // size))
-    shared = {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
-    environment = shared | os.environ
+    threads = cores or max(1, (os.cpu_count() or 1) // size)
+    environment = dict(os.environ)
+    for variable in THREADS:
+        least = environment.get(variable, "") if cores is None else ""
+        environment[variable] = str(min(threads, int(least) if least.isdecimal() else threads))
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if cpu or _num_gpus() < size:
         return environment | {"D2L_EXT_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": ""}
@@ -259,19 +298,17 @@ def _watch(folder, children, size):
         states = {number: _state(folder / str(number)) for number in range(size)}
         if all(said == "done" for _, said in states.values()):
             return
-        over = {number: said for number, (alive, said) in states.items() if alive is False}
-        dead = {number: said for number, said in over.items() if said != "done"}
-        if dead:
-            # One that was killed says nothing; that the others miss it is what they complain of
-            number = min(dead, key=lambda n: (bool(dead[n]), (folder / str(n)).stat().st_mtime))
-            raise WorkerError(_report(folder, number, size, states[number][1], children))
+        dead = [
+            number
+            for number, (alive, said) in states.items()
+            if said != "done" and (said or alive is False)
+        ]
         for name, child in children.items():
-            if child.poll() and not _state(folder / str(name))[1]:
-                raise WorkerError(
-                    f"{_called(name, size)} (process {child.pid}) ended with status "
-                    f"{child.returncode} before all workers were there; the others were ended"
-                    f"{_last_lines(folder / f'{name}.log')}"
-                )
+            # A worker that never said it was there; or what is no worker
+            if child.poll() and states.get(name, (None,))[0] is None:
+                dead.append(name)
+        if dead:
+            raise _why(folder, dead, size, children)
         time.sleep(0.05)
 
 
@@ -281,39 +318,43 @@ def _state(path):
         return None, ""
     alive = _is_locked(path)
     lines = path.read_text().splitlines()
-    return alive if lines or not alive else None, lines[-1] if len(lines) > 1 else ""
+    return alive if lines else None, lines[-1] if len(lines) > 1 else ""
 
 
-def _called(name, size):
-    return f"worker {name} of {size}" if isinstance(name, int) else f"the {name}"
+def _why(folder, dead, size, children):
+    """The error that names the first of those that have ended."""
 
+    def order(name):
+        # One that was killed says nothing; that the others miss it is what they complain of
+        path = folder / str(name)
+        when = path.stat().st_mtime if path.exists() else math.inf
+        return name == "torchrun", bool(_state(path)[1]), when
 
-def _report(folder, number, size, said, children):
-    lines = (folder / str(number)).read_text().splitlines()
-    process = f" (process {lines[0]})" if lines else ""
-    child = children.get(number)
+    name = min(dead, key=order)
+    path, child = folder / str(name), children.get(name)
+    said = _state(path)[1]
+    process = child.pid if child else path.read_text().split()[0]
     status = child.poll() if child else None
     how = "was killed"
     if said:
         how = f"ended with an error: {said}"
-    elif status and status < 0:
+    elif status is not None and status < 0:
         how = f"was killed by {signal.Signals(-status).name}"
-    logged = _last_lines(folder / f"{number}.log") if said else ""
-    return f"{_called(number, size)}{process} {how}; the others were ended{logged}"
+    elif status is not None:
+        how = f"ended with status {status}"
+    called = f"worker {name} of {size}" if isinstance(name, int) else f"the {name}"
+    log = _last_lines(folder / f"{name}.log") if said else ""
+    return WorkerError(f"{called} (process {process}) {how}; all others were ended", log)
 
 
 def _last_lines(path, count=20):
-    """The end of a log, to put behind a message."""
+    """The end of a log, if there is one."""
     lines = path.read_text(errors="replace").splitlines()[-count:] if path.exists() else []
-    return "".join(f"\n    {line}" for line in lines)
+    return "\n".join(lines)
 
 
 def _end(folder, children):
     """End every process that was started, and return when all are gone."""
-    deadline = time.monotonic() + 10
-    done = all(_state(folder / str(n))[1] == "done" for n in children if isinstance(n, int))
-    while done and time.monotonic() < deadline and any(c.poll() is None for c in children.values()):
-        time.sleep(0.02)
     for child in children.values():
         if child.poll() is None:
             with contextlib.suppress(ProcessLookupError):
@@ -330,16 +371,24 @@ def _end(folder, children):
 # A function in several workers ------------------------------------------------------------------
 
 
-def run(framework: str, function: Callable, size: int, *arguments: Any, cpu: bool = True) -> list:
+def run(
+    framework: str,
+    function: Callable,
+    size: int,
+    *arguments: Any,
+    cpu: bool = True,
+    cores: int | None = None,
+) -> list:
     """Call a function in several new processes, each of which is a worker.
 
     Args:
         framework: "pytorch", "mxnet", "jax" or "tensorflow".
-        function: called with a `Worker`, then the arguments. It is sent as text: beside builtins it
-            knows `d2l`, `np`, `numpy` and what it imports itself.
+        function: called with a `Worker`, then the arguments. It is sent as text: it knows
+            builtins, `d2l`, `numpy`, and what it imports itself.
         size: number of workers.
         arguments: anything that `pickle` takes.
         cpu: whether the workers leave a GPU alone.
+        cores: threads of each; None for an even share of the machine's cores.
 
     Returns:
         List of what it returned, by the worker's rank.
@@ -352,7 +401,7 @@ def run(framework: str, function: Callable, size: int, *arguments: Any, cpu: boo
         text = textwrap.dedent(inspect.getsource(function))
         task = framework, text, function.__name__, arguments
         (folder / "task").write_bytes(pickle.dumps(task))
-        launch(framework, ["-m", "d2l_ext.workers"], size, cpu=cpu, folder=folder)
+        launch(framework, ["-m", "d2l_ext.workers"], size, cpu=cpu, cores=cores, folder=folder)
         return [pickle.loads((folder / f"result{i}").read_bytes()) for i in range(size)]
 
 
@@ -361,7 +410,7 @@ def _run_task():
     folder = Path(os.environ[FOLDER])
     framework, text, name, arguments = pickle.loads((folder / "task").read_bytes())
     d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
-    known = {"d2l": d2l, "np": np, "numpy": np}
+    known = {"d2l": d2l, "numpy": numpy}
     exec(compile(text, f"<{name}>", "exec"), known)
     worker = d2l.Worker()
     result = known[name](worker, *arguments)
@@ -369,6 +418,12 @@ def _run_task():
     (folder / f"result{worker.rank}").write_bytes(pickle.dumps(result))
 
 
+def _serve():
+    """Be MXNet's server, or its scheduler: as DMLC_ROLE says."""
+    compat.prepare("mxnet")
+    importlib.import_module("mxnet.kvstore.kvstore_server")  # it returns when all is over
+
+
 if __name__ == "__main__":
     with started():
-        _run_task()
+        _serve() if "--mxnet-role" in sys.argv else _run_task()

@@ -18,7 +18,7 @@ PAGE = "docs/bibliography.md"
 HEADING = "## References"
 FORMAT = "run 'python -m tabbook format'"
 
-PARTICLES = r"(?:(?:van|von|de|der|den|di|du|da)\s+)*"
+PARTICLES = r"(?:(?:van|von|de|der|den|di|du|da|Del)\s+)*"
 NAME = rf"\b{PARTICLES}[^\W\d_a-z][\w'’-]+"  # begins with a capital, or a letter beyond ASCII
 SEVERAL = rf"(?:,\s+{NAME})*,?\s+and\s+{NAME}"
 AUTHORS = rf"(?P<first>{NAME})(?:(?P<others>{SEVERAL})|(?P<al>\s+et\s+al\.))?"
