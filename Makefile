@@ -96,7 +96,7 @@ test: lint check test-code test-notebooks test-book ## run all tests
 # --- For authors ----------------------------------------------------------------------------------
 
 .PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
-.PHONY: mutants parity models grading decoders bottleneck bench bench-scaling bench-corpora
+.PHONY: mutants parity models grading decoders bottleneck bench bench-scaling bench-corpora bench-workers gpu-check
 .PHONY: assignments colab colab-check
 install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
@@ -162,6 +162,13 @@ bench-scaling: $(READ) ## the same by length, batch and width, and translation; 
 bench-corpora: $(STAMPS)/project ## load CORPUS's pairs, repeated up to a million; docs/large_corpora.md
 	@[ -n '$(CORPUS)' ] || { echo "name a file of pairs: make $@ CORPUS=fra.txt" >&2; exit 1; }
 	$(PY) -m benchmarks.corpora --corpus '$(CORPUS)'
+
+bench-workers: $(READ) ## train with one process and two, kill some; its part of docs/scaling.md
+	$(PY) -m benchmarks.workers $(FRAMEWORK:%=--framework %)
+
+# Installs nothing: there may be no network where the GPU is
+gpu-check: ## look at one GPU for at most 8 minutes, with PYTHON or python3; docs/gpu.md
+	$(or $(PYTHON),python3) -m benchmarks.gpu
 
 figures: $(STAMPS)/project ## draw the conceptual figures again (notebooks/img/*.py)
 	@for script in notebooks/img/*.py; do echo "$$script"; $(PY) "$$script"; done

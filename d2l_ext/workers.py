@@ -277,6 +277,7 @@ def _environment(size, cpu, cores, name):
         least = environment.get(variable, "") if cores is None else ""
         environment[variable] = str(min(threads, int(least) if least.isdecimal() else threads))
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # cores are to compute, not to wait
     if cpu or _num_gpus() < size:
         return environment | {"D2L_EXT_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     if isinstance(name, int):
