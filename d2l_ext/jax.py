@@ -1814,7 +1814,7 @@ class ParallelSeq2Seq(ParallelInterface, Seq2Seq):
         """
         batch = tuple(self.worker.split(array) for array in batch)
         self.worker.share(self, optimizer)
-        loss = super().training_step(batch, optimizer, grad_clip)
+        loss = Seq2Seq.training_step(self, batch, optimizer, grad_clip)
         self.worker.keep(self, optimizer)
         return loss.addressable_data(0)
 

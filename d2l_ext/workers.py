@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy
 
-from d2l_ext import compat
+from d2l_ext import compat, devices
 
 FOLDER, NUMBER = "D2L_EXT_RUN", "D2L_EXT_WORKER"
 HOST = "127.0.0.1"
@@ -278,7 +278,13 @@ def _environment(size, cpu, cores, name):
         environment[variable] = str(min(threads, int(least) if least.isdecimal() else threads))
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # cores are to compute, not to wait
-    if cpu or _num_gpus() < size:
+    found = 0 if cpu else _num_gpus()
+    if not cpu and found < size and devices.requested() == "gpu":
+        raise ValueError(
+            f"{devices.VARIABLE} is gpu, but there are {found} GPUs for {size} workers; ask for "
+            f"fewer workers, or set {devices.VARIABLE}=cpu"
+        )
+    if found < size:
         return environment | {"D2L_EXT_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     if isinstance(name, int):
         environment["CUDA_VISIBLE_DEVICES"] = str(name)

@@ -454,7 +454,7 @@ def test_the_default_framework_is_one_that_is_installed(monkeypatch):
         assert command_line._first_installed() == installed
 
 
-@pytest.mark.parametrize("command", ["", "train", "translate", "info"])
+@pytest.mark.parametrize("command", ["", "train", "prepare", "translate", "info"])
 def test_help_fits_a_terminal_and_has_examples(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert run(*command.split(), "--help") == 0

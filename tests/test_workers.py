@@ -137,20 +137,27 @@ def learn(worker, name, kind, num_steps, kept):
     losses += [float(steps.train(one)) for _ in range(2)]
     losses.append(float(steps.evaluate(one)))
     after["last"] = framework.d2l.get_weights(model)
-    return losses, after
+    if worker is None or num_steps == 100:
+        return losses, after, None
+    single = tiny.new_model(framework, *kind, dropout=0.5)
+    model = d2l.ParallelSeq2Seq(single, worker)  # noqa: F821
+    steps = model.make_steps(rate, GRAD_CLIP)
+    model.reseed(3)
+    steps.train(batch)
+    return losses, after, framework.d2l.get_weights(model)
 
 
 @pytest.mark.parametrize("size, num_steps", [(2, 100), (3, 10)])
 def test_workers_train_as_one_does(framework, size, num_steps):
     """Against one process, and against the float64 reference, as `test_parity` does."""
     arguments = framework.name, KIND, num_steps, list(WEIGHTS_AFTER)
-    losses, after = learn(None, *arguments)
+    losses, after, _ = learn(None, *arguments)
     results = workers.run(framework.name, learn, size, *arguments)
     assert len(results) == size
     exact = tiny.random_weights(*KIND, scale=SCALE)
     exact = reference.train(exact, tiny.learning_batch(), 100, LR, GRAD_CLIP, **tiny.local(KIND))
     exact = dict(enumerate(itertools.islice(exact, 10), start=1))  # it is slow
-    for found_losses, found in results:
+    for found_losses, found, with_dropout in results:
         np.testing.assert_allclose(found_losses, losses, rtol=BOUNDS["loss after 100 steps"])
         assert found.keys() == after.keys()
         for step, arrays in found.items():
@@ -160,6 +167,9 @@ def test_workers_train_as_one_does(framework, size, num_steps):
                 assert difference(arrays, exact[step]) < bound, step
         # Workers hold the very same weights
         assert difference(found["last"], results[0][1]["last"]) == 0
+        if size == 3:
+            assert difference(with_dropout, results[0][2]) == 0
+            assert all(np.isfinite(array).all() for array in with_dropout.values())
 
 
 def test_the_mean_of_means_is_something_else(framework):
