@@ -177,7 +177,7 @@ def page(result):
         sentences=SENTENCES,
         long=LONG,
         machine=result["machine"],
-        workers=workers.section(json.loads(workers.RESULTS.read_text())),
+        workers=workers.section(),
         **BASE,
     )
 

@@ -193,8 +193,19 @@ each framework; each time the same command went on from the checkpoint.
 """
 
 
-def section(result):
-    """What docs/scaling.md says of a result."""
+NOTHING = """\
+## Several workers
+
+Nothing was measured yet; `make bench-workers` does, and writes this part: what two processes gain,
+and how trainings end of which a worker is killed.
+"""
+
+
+def section():
+    """What docs/scaling.md says of what was measured."""
+    if not RESULTS.exists():
+        return NOTHING
+    result = json.loads(RESULTS.read_text())
     runs = result["runs"]
     efficiency = [["", *SETTINGS, "efficiency", "sum"]]
     table = [["", "kills", "slowest end, s", "named", "processes left", "weights off by"]]

@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import inspect
 import json
+import linecache
 import math
 import os
 import pickle
@@ -418,7 +419,9 @@ def _run_task():
     framework, text, name, arguments = pickle.loads((folder / "task").read_bytes())
     d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
     known = {"d2l": d2l, "numpy": numpy}
-    exec(compile(text, f"<{name}>", "exec"), known)
+    place = f"<{name}>"
+    linecache.cache[place] = len(text), None, text.splitlines(True), place  # for a traceback
+    exec(compile(text, place, "exec"), known)
     worker = d2l.Worker()
     result = known[name](worker, *arguments)
     worker.close()
