@@ -92,7 +92,10 @@ def started() -> Iterator[None]:
         return
     global _terminal, _own
     folder, number = Path(folder), os.environ.get("RANK") or os.environ[NUMBER]
-    _own = _locked(folder / number)
+    try:
+        _own = _locked(folder / number)
+    except FileNotFoundError:  # the launcher has gone already, and the folder with it
+        os._exit(1)
     threading.Thread(target=_outlive, args=[folder / "launcher"], daemon=True).start()
     sys.stdout.flush()
     sys.stderr.flush()
