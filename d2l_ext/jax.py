@@ -1735,17 +1735,16 @@ class Worker:
         self.rank, self.size = jax.process_index(), jax.process_count()
         platform = device().platform
         self.mesh = jax.sharding.Mesh(jax.devices(platform), "data")
+        self.add_up = jax.jit(
+            lambda arrays: arrays.sum(axis=0),  # (workers, ...)
+            out_shardings=NamedSharding(self.mesh, PartitionSpec()),
+        )
         # Connects all; later one may have to wait for another's compiler
         self.total(numpy.zeros(1, "float32"))
 
     def total(self, array):
         """Return the sum of all workers' NumPy float32 arrays of a shape."""
-        arrays = self.split(array[None])  # (workers, ...)
-        total = jax.jit(
-            lambda arrays: arrays.sum(axis=0),
-            out_shardings=NamedSharding(self.mesh, PartitionSpec()),
-        )(arrays)
-        return numpy.array(total)
+        return numpy.array(self.add_up(self.split(array[None])))
 
     def split(self, array):
         """Return all workers' arrays as one, split along its first axis."""
