@@ -98,7 +98,7 @@ test: lint check test-code test-notebooks test-book ## run all tests
 
 .PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
 .PHONY: mutants parity models grading decoders bottleneck transformer bench bench-scaling
-.PHONY: bench-corpora real-text
+.PHONY: bench-corpora bench-workers real-text gpu-check
 .PHONY: assignments colab colab-check picture translate
 install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
@@ -178,6 +178,13 @@ bench-corpora: $(STAMPS)/project ## load CORPUS's pairs, repeated up to a millio
 real-text: $(READ) ## train on fra.txt and cmn.txt of the folder CORPORA, and write docs/real_text.md: two hours
 	@[ -n '$(CORPORA)' ] || { echo "name the folder of both files: make $@ CORPORA=data" >&2; exit 1; }
 	$(PY) -m benchmarks.real_text --corpora '$(CORPORA)'
+
+bench-workers: $(READ) ## train with one process and two, kill some; its part of docs/scaling.md
+	$(PY) -m benchmarks.workers $(FRAMEWORK:%=--framework %)
+
+# Installs nothing: there may be no network where the GPU is
+gpu-check: ## look at one GPU for at most 8 minutes, with PYTHON or python3; docs/gpu.md
+	$(or $(PYTHON),python3) -m benchmarks.gpu
 
 figures: $(STAMPS)/project ## draw the conceptual figures again (notebooks/img/*.py)
 	@for script in notebooks/img/*.py; do echo "$$script"; $(PY) "$$script"; done

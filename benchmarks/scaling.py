@@ -19,6 +19,7 @@ from benchmarks import (
     markdown,
     median_seconds,
     speed,
+    workers,
 )
 from d2l_ext import corpora, files, weights
 
@@ -148,7 +149,8 @@ which translates sentences of {long} tokens into as many.
 {translation}
 
 {machine}
-"""
+
+{workers}"""
 
 
 def page(result):
@@ -175,6 +177,7 @@ def page(result):
         sentences=SENTENCES,
         long=LONG,
         machine=result["machine"],
+        workers=workers.section(),
         **BASE,
     )
 

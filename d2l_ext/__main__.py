@@ -5,20 +5,31 @@ commands import a framework only once everything else is known to be right.
 """
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import io
 import math
 import os
+import signal
 import sys
 import tempfile
 import warnings
 from pathlib import Path
 
-from d2l_ext import checkpoints, corpora, files, metrics, plots, textfiles, views, vocab, weights
-
-# Frameworks in the order in which `translate` looks for one, and their modules in d2l_ext.
-LIBRARIES = {"pytorch": "torch", "jax": "jax", "tensorflow": "tensorflow", "mxnet": "mxnet"}
+from d2l_ext import (
+    checkpoints,
+    corpora,
+    files,
+    metrics,
+    plots,
+    textfiles,
+    views,
+    vocab,
+    weights,
+    workers,
+)
+from d2l_ext.workers import LIBRARIES  # in the order in which `translate` looks for one
 
 DESCRIPTION = """\
 Train a translator in one framework, translate with it in any other.
@@ -50,6 +61,17 @@ examples:
       --max-steps 30 --epochs 8 --out from-chinese.safetensors
   python -m d2l_ext train --framework pytorch --corpus train.en train.fr \\
       --bad-lines skip --checkpoint so-far --out m.safetensors
+  python -m d2l_ext train --framework jax --workers 2 --checkpoint so-far \\
+      --out m.safetensors
+"""
+PREPARE = """\
+Write a corpus into a folder that many workers can read, each its own part.
+
+`train --arrays FOLDER` then trains on it. See docs/cluster.md.
+"""
+PREPARE_EXAMPLES = """\
+example:
+  python -m d2l_ext prepare --corpus train.en train.fr --out arrays
 """
 TRANSLATE = """\
 Translate sentences and print one translation a line, nothing else.
@@ -100,6 +122,11 @@ def main(arguments=None):
     except BrokenPipeError:  # whoever reads the output, such as `head`, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except workers.WorkerError as error:
+        print(error.log, file=sys.stderr, end="\n" if error.log else "")
+        goes_on = "" if options.checkpoint is None else "; the same command goes on"
+        print(f"d2l_ext: error: {error.message}{goes_on}", file=sys.stderr)
+        return 2
     except (ImportError, OSError, ValueError) as error:
         print("d2l_ext: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -119,7 +146,9 @@ class _Parser(argparse.ArgumentParser):
 def _parse(arguments):
     """The options of a command line."""
     parser = _parser()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     options, rest = parser.parse_known_args(arguments)
+    options.arguments = arguments
     # argparse takes no further sentences behind an option
     if rest and options.run is _translate and not any(len(r) > 1 and r[0] == "-" for r in rest):
         options.sentences += rest
@@ -142,49 +171,13 @@ def _parser():
     add("--framework", required=True, choices=LIBRARIES, help="what to train in")
     add("--out", required=True, type=Path, metavar="FILE", help="the file, *.safetensors")
     add(
-        "--corpus",
-        default=["grammar"],
-        nargs="+",
-        metavar="CORPUS",
-        help="'grammar', the built-in sentences (default); 'fra-eng', which is downloaded; a "
-        "file of source<TAB>target lines, or a folder of such files; or two files, of which line "
-        "n of one translates line n of the other",
+        "--arrays",
+        type=Path,
+        metavar="FOLDER",
+        help="train on what `prepare` has written there, in place of a corpus",
     )
-    add(
-        "--tokens",
-        choices=vocab.KINDS,
-        help="what sentences are cut into (default: words of the grammar, subwords of a file)",
-    )
-    add(
-        "--vocab-size",
-        type=_count,
-        metavar="N",
-        help="most subwords of a side (default: 4000, or fewer if the corpus is small)",
-    )
-    add("--joint", action="store_true", help="share one vocabulary of subwords between both sides")
-    add("--keep-case", action="store_true", help="keep capital letters in subwords")
-    add("--reverse", action="store_true", help="translate the second column into the first")
-    add(
-        "--languages",
-        nargs=2,
-        default=(None, None),
-        metavar=("SOURCE", "TARGET"),
-        help="codes such as en and zh, for the scores (default: guessed by script)",
-    )
-    add(
-        "--bad-lines",
-        choices=textfiles.BAD_LINES,
-        default="error",
-        help="what becomes of lines that are no pair (default: %(default)s)",
-    )
-    add(
-        "--num-pairs",
-        type=_count,
-        metavar="N",
-        help="pairs (default: 20,000 of the grammar, all of a file)",
-    )
+    _add_corpus_options(add)
     numbers = (
-        ("--max-steps", _count, 16, "longest sentence, in tokens with <eos>"),
         ("--epochs", _count, 2, "passes over the training pairs"),
         ("--batch-size", _count, 64, "pairs in a step"),
         ("--lr", _rate, 0.005, "largest learning rate; it falls to 0"),
@@ -192,10 +185,8 @@ def _parser():
         ("--num-hiddens", _count, 128, "size of a GRU layer's state, or of a Transformer's step"),
         ("--num-layers", _count, 1, "layers on either side"),
         ("--dropout", _probability, 0.0, "between layers and on attention"),
-        ("--seed", _whole, 0, "decides corpus, first weights and order"),
     )
-    for option, number, default, what in numbers:
-        add(option, type=number, default=default, metavar="N", help=f"{what} (default: {default})")
+    _add_numbers(add, numbers)
     add(
         "--embed-size",
         type=_count,
@@ -214,6 +205,19 @@ def _parser():
         default=500,
         metavar="N",
         help="steps between two checkpoints (default: %(default)s)",
+    )
+    add(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="processes on this machine that train together; a batch is shared among them "
+        "(default: %(default)s)",
+    )
+    add(
+        "--worker",
+        action="store_true",
+        help="be one of several workers, as the framework's own variables say (docs/cluster.md)",
     )
     add(
         "--bidirectional",
@@ -278,6 +282,19 @@ def _parser():
         default=True,
         help="whether layers are normalized before and not after (default: before)",
     )
+
+    prepare = commands.add_parser(
+        "prepare",
+        help="write a corpus for many workers",
+        description=PREPARE,
+        epilog=PREPARE_EXAMPLES,
+        **shape,
+    )
+    prepare.set_defaults(run=_prepare)
+    prepare.add_argument(
+        "--out", required=True, type=Path, metavar="FOLDER", help="the folder; it is made"
+    )
+    _add_corpus_options(prepare.add_argument)
 
     translate = commands.add_parser(
         "translate",
@@ -346,6 +363,63 @@ def _parser():
     return parser
 
 
+def _add_corpus_options(add):
+    """Add what `_load_corpus` reads."""
+    add(
+        "--corpus",
+        default=["grammar"],
+        nargs="+",
+        metavar="CORPUS",
+        help="'grammar', the built-in sentences (default); 'fra-eng', which is downloaded; a "
+        "file of source<TAB>target lines, or a folder of such files; or two files, of which line "
+        "n of one translates line n of the other",
+    )
+    add(
+        "--tokens",
+        choices=vocab.KINDS,
+        help="what sentences are cut into (default: words of the grammar, subwords of a file)",
+    )
+    add(
+        "--vocab-size",
+        type=_count,
+        metavar="N",
+        help="most subwords of a side (default: 4000, or fewer if the corpus is small)",
+    )
+    add("--joint", action="store_true", help="share one vocabulary of subwords between both sides")
+    add("--keep-case", action="store_true", help="keep capital letters in subwords")
+    add("--reverse", action="store_true", help="translate the second column into the first")
+    add(
+        "--languages",
+        nargs=2,
+        default=(None, None),
+        metavar=("SOURCE", "TARGET"),
+        help="codes such as en and zh, for the scores (default: guessed by script)",
+    )
+    add(
+        "--bad-lines",
+        choices=textfiles.BAD_LINES,
+        default="error",
+        help="what becomes of lines that are no pair (default: %(default)s)",
+    )
+    add(
+        "--num-pairs",
+        type=_count,
+        metavar="N",
+        help="pairs (default: 20,000 of the grammar, all of a file)",
+    )
+    numbers = (
+        ("--max-steps", _count, 16, "longest sentence, in tokens with <eos>"),
+        ("--seed", _whole, 0, "decides corpus, first weights and order"),
+    )
+    _add_numbers(add, numbers)
+
+
+def _add_numbers(add, numbers):
+    """Add options that are numbers: name, type, default and meaning of each."""
+    for option, number, default, what in numbers:
+        add(option, type=number, default=default, metavar="N", help=f"{what} (default: {default})")
+
+
 def _count(text):
     """A whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
@@ -386,18 +460,63 @@ def _between(text, fits, expected):
 def _train(options):
     _check_folder(options.out)
     sys.stdout.reconfigure(line_buffering=True)  # a line an epoch, in a pipe too
+    if options.worker:
+        with workers.started():
+            _train_together(options)
+        return
+    if options.workers > 1:
+        _launch(options)
+        return
     d2l = _library(options.framework)
     corpus = _load_corpus(options)
     print(corpus)
     model = _new_model(d2l, corpus, options)
+    _learn(d2l, model, _WithProgress(corpus, options.epochs), options)
+    _finish(d2l, model, corpus, options)
+
+
+def _launch(options):
+    """Read the corpus once, and train with workers that each read their share of it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="d2l_ext-") as folder:
+        arrays = options.arrays
+        if arrays is None:
+            arrays = Path(folder) / "arrays"
+            corpora.save_arrays(_load_corpus(options), arrays)
+        command = ["-m", "d2l_ext", *options.arguments, "--worker", "--arrays", str(arrays)]
+        workers.launch(options.framework, command, options.workers)
+
+
+def _train_together(options):
+    """Train as one of several workers; the first of them speaks and writes for all."""
+    d2l = _library(options.framework)
+    worker = d2l.Worker()
+    leads = worker.rank == 0
+    with contextlib.ExitStack() as stack:
+        if not leads:
+            silence = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(silence))
+        corpus = _load_corpus(options)
+        if leads:
+            print(corpus)  # which counts what is unknown, and reads for that
+        model = d2l.ParallelSeq2Seq(_new_model(d2l, corpus, options), worker)
+        share = corpora.Share(corpus, worker.rank, worker.size)
+        _learn(d2l, model, _WithProgress(share, options.epochs, leads), options, leads)
+        worker.close()
+        if leads:
+            _finish(d2l, model, corpus, options)
+
+
+def _learn(d2l, model, corpus, options, leads=True):
+    """Train a model."""
     checkpoint = None
     if options.checkpoint is not None:
-        checkpoint = checkpoints.Checkpoint(options.checkpoint, options.checkpoint_every)
+        checkpoint = checkpoints.Checkpoint(options.checkpoint, options.checkpoint_every, leads)
         if checkpoint.path.exists():
             print(f"going on from {checkpoint.path}")
     history = d2l.train_seq2seq(
         model,
-        _WithProgress(corpus, options.epochs),
+        corpus,
         options.epochs,
         options.batch_size,
         options.lr,
@@ -410,6 +529,10 @@ def _train(options):
             f"the loss has become {history[-1].train_loss}, so {options.out} was not written; "
             f"try a learning rate below {options.lr:g}"
         )
+
+
+def _finish(d2l, model, corpus, options):
+    """Write a trained model, and say how well it translates."""
     d2l.save_model(model, options.out)
     model.max_steps = max(model.max_steps, corpus.max_steps)
     with warnings.catch_warnings():
@@ -428,8 +551,16 @@ def _train(options):
     print(f"{options.out}: {_size(options.out)}")
 
 
+def _prepare(options):
+    corpus = _load_corpus(options)
+    print(corpus)
+    corpora.save_arrays(corpus, options.out)
+
+
 def _load_corpus(options):
     """The corpus that the options ask for; what `load` warns of becomes a line on stderr."""
+    if getattr(options, "arrays", None) is not None:
+        return corpora.load_arrays(options.arrays)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         corpus = corpora.load(
@@ -468,8 +599,9 @@ def _new_model(d2l, corpus, options):
 class _WithProgress:
     """A corpus whose training batches move a bar on stderr, if that is a terminal."""
 
-    def __init__(self, corpus, num_epochs):
+    def __init__(self, corpus, num_epochs, shown=True):
         self.corpus, self.num_epochs, self.epoch = corpus, num_epochs, 0
+        self.shown = shown
 
     def __getattr__(self, name):
         return getattr(self.corpus, name)
@@ -487,7 +619,8 @@ class _WithProgress:
             total=math.ceil(len(self.corpus.train) / batch_size),
             unit="batch",
             leave=False,
-            disable=None,
+            file=workers.terminal(),
+            disable=None if self.shown else True,
         )
 
 

@@ -4,7 +4,6 @@ A checkpoint is one file: the weights, what the optimizer remembers, the losses 
 the training is. It is replaced only when the next one is complete.
 """
 
-import hashlib
 import json
 import os
 from collections import deque
@@ -28,16 +27,20 @@ class Checkpoint:
         every: steps between two checkpoints. After each the dropout is seeded anew, by `seed` and
             the step's number, since no framework's random state is read: a training with dropout
             ends with other weights if this number is another.
+        leader: whether this process writes checkpoints; where several workers train together,
+            one of them does, and all read.
 
     Raises:
         ValueError: if `every` is not positive.
         OSError: if the folder can neither be found nor made.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], every: int = 500) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], every: int = 500, leader: bool = True
+    ) -> None:
         if every < 1:
             raise ValueError(f"every is {every}; expected a positive number of steps")
-        self.folder, self.every = Path(folder), every
+        self.folder, self.every, self.leader = Path(folder), every, leader
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / FILE
 
@@ -60,8 +63,9 @@ class Checkpoint:
             ValueError: if the checkpoint is damaged, or one of another training; the message names
                 the first difference.
         """
-        for unfinished in self.folder.glob(f".{FILE}.*.unfinished"):  # somebody killed it
-            unfinished.unlink(missing_ok=True)
+        if self.leader:
+            for unfinished in self.folder.glob(f".{FILE}.*.unfinished"):  # somebody killed it
+                unfinished.unlink(missing_ok=True)
         settings = dict(zip(ASKED, asked, strict=True)) | self._settings(model, corpus)
         seed = settings["seed"]
         step, losses, known = 0, [], deque()
@@ -91,7 +95,8 @@ class Checkpoint:
             step += 1
             if step % self.every == 0:
                 losses[:] = [float(loss) for loss in losses]
-                self._write(model, steps, losses, step, settings, history)
+                if self.leader:
+                    self._write(model, steps, losses, step, settings, history)
                 model.reseed(_seed(seed, step))
             return losses[-1]
 
@@ -99,16 +104,11 @@ class Checkpoint:
 
     def _settings(self, model, corpus):
         """What makes a training this one, beside the numbers that it was asked to use."""
-        digest, train = hashlib.blake2b(digest_size=8), corpus.train
-        digest.update(np.ascontiguousarray(train.rows))
-        for sentences in train.source, train.target:
-            digest.update(np.ascontiguousarray(sentences.ids))
-            digest.update(np.ascontiguousarray(sentences.starts))
         shapes = {name: list(array.shape) for name, array in model.export_weights().items()}
         return {
             "every": self.every,
             "framework": type(model).__module__.rpartition(".")[2],
-            "corpus": f"{corpus.name} ({digest.hexdigest()})",
+            "corpus": f"{corpus.name} ({corpus.digest()})",
             "weights": shapes,
             "dropout": getattr(getattr(model.decoder, "sizes", None), "dropout", None),
         }

@@ -20,7 +20,7 @@ __all__ = [
     "Steps", "Seq2SeqInterface", "EpochRecord", "mean_loss", "linear_schedule",
     "train_seq2seq", "teacher_forcing", "Beams", "start_beams", "extend_beams", "read_back",
     "beam_search", "Translation", "read_sentences", "translate", "get_config", "get_weights",
-    "set_weights", "save_model", "sinusoids", "gather_weights",
+    "set_weights", "save_model", "sinusoids", "gather_weights", "ParallelInterface",
 ]
 # fmt: on
 
@@ -671,3 +671,24 @@ def gather_weights(parts):
         for part, module in parts.items()
         for name, weight in module.own_weights().items()
     }
+
+
+# From notebooks/10_scaling_out.md, section "Four engines"
+class ParallelInterface:
+    """What a model that several workers train has, in every framework."""
+
+    def make_steps(self, learning_rate, grad_clip):
+        """Make the functions that learn from a worker's `corpora.Part`.
+
+        Args:
+            learning_rate: function of a step's number, from 0: that of Adam.
+            grad_clip: largest global norm of the gradient.
+
+        Returns:
+            `Steps`. Losses are those of the whole batch.
+        """
+        steps = super().make_steps(learning_rate, grad_clip)
+        return steps._replace(
+            train=lambda part: steps.train(part.mine),
+            evaluate=lambda part: steps.evaluate(part.mine),
+        )

@@ -5,6 +5,8 @@ are kept as flat arrays of integers, which may lie in a file. Nothing here knows
 batches are NumPy arrays.
 """
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -13,7 +15,7 @@ import shutil
 import warnings
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -38,6 +40,8 @@ __all__ = [
     "Pair",
     "Pairs",
     "ParallelCorpus",
+    "Part",
+    "Share",
     "Subwords",
     "Vocab",
     "detokenize",
@@ -46,7 +50,9 @@ __all__ = [
     "find_files",
     "guess_language",
     "load",
+    "load_arrays",
     "pad_batch",
+    "save_arrays",
     "split",
     "tokenize",
 ]
@@ -59,7 +65,7 @@ VOCAB_SIZE = 4000  # subwords, if the file is large enough
 LEARN_FROM = 200_000  # sentences at most from which subwords are learned
 UNKNOWN = 0.05  # share of unknown held-out tokens beyond which `load` warns
 CACHED_BYTES = 4 * 2**20  # files from this size on are cached
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 class Pair(NamedTuple):
@@ -135,11 +141,15 @@ class Sentences:
         return self.ids[places]
 
     def padded(
-        self, rows: np.ndarray, known: Vocab, multiple: int
+        self, rows: np.ndarray, known: Vocab, multiple: int, longest: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The indices (rows, steps), each row with <eos> and padding, and lengths with <eos>."""
+        """The indices (rows, steps), each row with <eos> and padding, and lengths with <eos>.
+
+        There is room for a sentence of `longest` tokens, or else for the longest of these.
+        """
         lengths = self.lengths[rows]
-        steps = -(-(int(lengths.max()) + 1) // multiple) * multiple
+        longest = lengths.max() if longest is None else longest
+        steps = -(-(int(longest) + 1) // multiple) * multiple
         padded = np.full((len(rows), steps), known.pad, dtype=np.int32)
         ids = self.flat(rows)
         padded[np.arange(steps) < lengths[:, None]] = np.where(ids < len(known), ids, known.unk)
@@ -306,6 +316,7 @@ class ParallelCorpus:
     src_vocab: Vocab
     tgt_vocab: Vocab
     max_steps: int
+    known_digest: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for part in SPLITS:
@@ -337,6 +348,17 @@ class ParallelCorpus:
             for side, known in (("source", self.src_vocab), ("target", self.tgt_vocab))
         )
 
+    def digest(self) -> str:
+        """What differs if the training pairs do; all are read unless `load_arrays` knows it."""
+        if self.known_digest is not None:
+            return self.known_digest
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(np.ascontiguousarray(self.train.rows))
+        for sentences in self.train.source, self.train.target:
+            digest.update(np.ascontiguousarray(sentences.ids))
+            digest.update(np.ascontiguousarray(sentences.starts))
+        return digest.hexdigest()
+
     def batches(
         self, split: str, batch_size: int, shuffle: bool = True, seed: int = 0, multiple: int = 1
     ) -> Iterator[Batch]:
@@ -361,9 +383,11 @@ class ParallelCorpus:
             raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
         _check_positive("batch_size", batch_size)
         _check_positive("multiple", multiple)
-        return self._batches(getattr(self, split), batch_size, shuffle, seed, multiple)
+        rows = self._batch_rows(getattr(self, split), batch_size, shuffle, seed)
+        return (self._batch_of(split, chosen, multiple) for chosen in rows)
 
-    def _batches(self, pairs, batch_size, shuffle, seed, multiple):
+    def _batch_rows(self, pairs, batch_size, shuffle, seed):
+        """The rows of each batch."""
         rows = pairs.rows
         if shuffle:
             rows = rows[_order(len(rows), seed)]
@@ -371,10 +395,72 @@ class ParallelCorpus:
         rows = rows[np.lexsort((pairs.source.lengths[rows], pairs.target.lengths[rows]))]
         starts = range(0, len(rows), batch_size)
         for start in _shuffled(starts, seed) if shuffle else starts:
-            chosen = rows[start : start + batch_size]
-            src = pairs.source.padded(chosen, self.src_vocab, multiple)
-            tgt = pairs.target.padded(chosen, self.tgt_vocab, multiple)
-            yield _batch(src, tgt, self.tgt_vocab)
+            yield rows[start : start + batch_size]
+
+    def _batch_of(self, split, rows, multiple, longest=(None, None)):
+        """The `Batch` of some rows."""
+        pairs = getattr(self, split)
+        src = pairs.source.padded(rows, self.src_vocab, multiple, longest[0])
+        tgt = pairs.target.padded(rows, self.tgt_vocab, multiple, longest[1])
+        return _batch(src, tgt, self.tgt_vocab)
+
+
+class Part(NamedTuple):
+    """What one of several workers gets of a batch.
+
+    `mine` is a `Batch` of its own pairs, as long as the whole batch's longest sentences, and of as
+    many rows as every other worker's: a row without a pair has lengths 0. `tgt_valid_len` (batch,)
+    are the lengths of all targets of the whole batch.
+    """
+
+    mine: Batch
+    tgt_valid_len: np.ndarray
+
+
+class Share:
+    """A corpus of which one of several workers reads its share.
+
+    Args:
+        corpus: `ParallelCorpus`, the same for every worker.
+        rank: the worker's number, from 0.
+        size: how many workers there are.
+
+    Raises:
+        ValueError: if there is no worker of this number.
+
+    `batches` yields a `Part` of each of the corpus's batches, and looks at no other worker's
+    sentences: only at their lengths. All else is the corpus's own.
+    """
+
+    def __init__(self, corpus: ParallelCorpus, rank: int, size: int) -> None:
+        if not 0 <= rank < size:
+            raise ValueError(f"rank is {rank}; expected a number from 0 to below size, {size}")
+        self.corpus, self.rank, self.size = corpus, rank, size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.corpus, name)
+
+    def batches(
+        self, split: str, batch_size: int, shuffle: bool = True, seed: int = 0, multiple: int = 1
+    ) -> Iterator[Part]:
+        """Yield this worker's part of each batch; the arguments are `ParallelCorpus.batches`'."""
+        pairs = getattr(self.corpus, split)
+        for rows in self.corpus._batch_rows(pairs, batch_size, shuffle, seed):
+            # Every size-th of pairs that are sorted by length: parts of nearly equal work
+            own = rows[self.rank :: self.size]
+            lengths = [side.lengths[rows] for side in (pairs.source, pairs.target)]
+            longest = [int(side.max()) for side in lengths]
+            batch = self.corpus._batch_of(split, own, multiple, longest)
+            empty = -(-len(rows) // self.size) - len(own)
+            if empty:
+                fill = self.corpus.src_vocab.pad, 0, *[self.corpus.tgt_vocab.pad] * 2, 0
+                batch = Batch(
+                    *(
+                        np.concatenate([a, np.full((empty, *a.shape[1:]), value, a.dtype)])
+                        for a, value in zip(batch, fill)
+                    )
+                )
+            yield Part(batch, lengths[1] + 1)
 
 
 def _share(chosen):
@@ -712,8 +798,17 @@ def _cache_folder(paths, options):
     return Path(pooch.os_cache("d2l_ext")) / "corpora" / digest.hexdigest()
 
 
-def _to_cache(folder, corpus):
-    """Write a corpus, whole or not at all. A cache that cannot be written is no error."""
+def save_arrays(corpus: ParallelCorpus, folder: str | os.PathLike[str]) -> None:
+    """Write a corpus into a new folder, as arrays of which `load_arrays` reads what is asked for.
+
+    Args:
+        corpus: `ParallelCorpus`; alignments are not written.
+        folder: it must not exist yet; it appears when it is complete.
+
+    Raises:
+        OSError: if there is such a folder already, or it cannot be written.
+    """
+    folder = Path(folder)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
     try:
         unfinished.mkdir(parents=True)
@@ -724,22 +819,36 @@ def _to_cache(folder, corpus):
         for part in SPLITS:
             np.save(unfinished / f"{part}.npy", getattr(corpus, part).rows)
         parts = {
+            "name": corpus.name,
+            "digest": corpus.digest(),
             "vocabs": [corpus.src_vocab.to_json(), corpus.tgt_vocab.to_json()],
             "tokens": [corpus.train.source.tokens, corpus.train.target.tokens],
             "max_steps": corpus.max_steps,
         }
         (unfinished / "parts.json").write_text(json.dumps(parts), encoding="utf-8")
-        unfinished.replace(folder)
-    except OSError:  # read-only, full, or another process was faster
-        pass
+        unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _from_cache(folder, name):
-    """The corpus of a cache folder; None if there is none, or it is damaged."""
-    if not folder.is_dir():
-        return None
+def load_arrays(folder: str | os.PathLike[str]) -> ParallelCorpus:
+    """Open what `save_arrays` wrote; sentences are read from the files when they are used.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        `ParallelCorpus`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or something else is in it.
+        ValueError: if it is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / "parts.json").is_file():
+        raise FileNotFoundError(
+            f"{str(folder)!r} is no folder that `save_arrays` or `python -m d2l_ext prepare` wrote"
+        )
 
     def read(stem):
         return np.load(folder / f"{stem}.npy", mmap_mode="r")
@@ -752,7 +861,23 @@ def _from_cache(folder, name):
         ]
         splits = [Pairs(*sides, read(part)) for part in SPLITS]
         vocabs = map(vocab.from_json, parts["vocabs"])
-        return ParallelCorpus(name, *splits, *vocabs, parts["max_steps"])
-    except (OSError, ValueError, KeyError):
+        return ParallelCorpus(parts["name"], *splits, *vocabs, parts["max_steps"], parts["digest"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{str(folder)!r} is damaged ({error}); write it anew") from error
+
+
+def _to_cache(folder, corpus):
+    """Write a corpus, whole or not at all. A cache that cannot be written is no error."""
+    with contextlib.suppress(OSError):  # read-only, full, or another process was faster
+        save_arrays(corpus, folder)
+
+
+def _from_cache(folder, name):
+    """The corpus of a cache folder; None if there is none, or it is damaged."""
+    if not folder.is_dir():
+        return None
+    try:
+        return dataclasses.replace(load_arrays(folder), name=name)
+    except (OSError, ValueError):
         shutil.rmtree(folder, ignore_errors=True)
         return None

@@ -10,6 +10,7 @@ compat.prepare("jax")
 
 import functools
 import math
+import os
 
 import jax
 import numpy
@@ -17,6 +18,7 @@ import optax
 from flax import nnx
 from jax import lax
 from jax import numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from d2l_ext import common, devices
 from d2l_ext import weights as exchange
@@ -33,6 +35,7 @@ __all__ = [
     "GlobalAttention", "LocalAttention", "Seq2SeqGlobalDecoder", "PositionalEncoding",
     "MultiHeadAttention", "PositionWiseFFN", "AddNorm", "TransformerEncoderBlock",
     "TransformerEncoder", "TransformerDecoderBlock", "put_behind", "TransformerDecoder",
+    "summed_loss", "Worker", "ParallelSeq2Seq",
 ]
 # fmt: on
 
@@ -1686,6 +1689,128 @@ class TransformerDecoder(AttentionDecoder):
         logits, state, all_weights = self.run_blocks(X, state)
         _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
         return logits, state, weights.mean(axis=1)
+
+
+# From notebooks/10_scaling_out.md, section "One batch, cut in two"
+def summed_loss(logits, labels, valid_lens):
+    """Cross-entropy summed over the real tokens.
+
+    Args:
+        logits: (batch, steps, vocabulary).
+        labels: (batch, steps) ids of the right tokens.
+        valid_lens: (batch,) numbers of real tokens.
+
+    Returns:
+        The sum in nats, and the number of real tokens as a float, scalars.
+    """
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)  # (batch, steps)
+    total = sequence_mask(losses, valid_lens).sum()
+    return total, valid_lens.sum().astype(total.dtype)
+
+
+# From notebooks/10_scaling_out.md, section "Four engines"
+class Worker:
+    """One of several processes that train together.
+
+    The variables of the framework's engine say which one, and where the others
+    are; docs/cluster.md lists them.
+
+    Attributes:
+        rank: its number, from 0.
+        size: how many workers there are.
+    """
+
+    def __init__(self):
+        given = {
+            name: int(os.environ["JAX_" + name.upper()])
+            for name in ("num_processes", "process_id")
+            if "JAX_" + name.upper() in os.environ
+        }  # without them JAX looks for a scheduler that it knows
+        jax.distributed.initialize(heartbeat_timeout_seconds=30, **given)
+        self.rank, self.size = jax.process_index(), jax.process_count()
+        platform = device().platform
+        self.mesh = jax.sharding.Mesh(jax.devices(platform), "data")
+        self.add_up = jax.jit(
+            lambda arrays: arrays.sum(axis=0),  # (workers, ...)
+            out_shardings=NamedSharding(self.mesh, PartitionSpec()),
+        )
+        # Connects all; later one may have to wait for another's compiler
+        self.total(numpy.zeros(1, "float32"))
+
+    def total(self, array):
+        """Return the sum of all workers' NumPy float32 arrays of a shape."""
+        return numpy.array(self.add_up(self.split(array[None])))
+
+    def split(self, array):
+        """Return all workers' arrays as one, split along its first axis."""
+        sharding = NamedSharding(self.mesh, PartitionSpec("data"))
+        return jax.make_array_from_process_local_data(sharding, array)
+
+    def share(self, *modules):
+        """Make modules' arrays, equal on all workers, one that all have."""
+        sharding = NamedSharding(self.mesh, PartitionSpec())
+
+        def shared(array):
+            return jax.make_array_from_single_device_arrays(array.shape, sharding, [array])
+
+        for module in modules:
+            nnx.update(module, jax.tree.map(shared, nnx.state(module)))
+
+    def keep(self, *modules):
+        """Make arrays that all workers have the worker's own again."""
+
+        def own(array):
+            return array.addressable_data(0)
+
+        for module in modules:
+            nnx.update(module, jax.tree.map(own, nnx.state(module)))
+
+    def close(self):
+        """Take leave of the other workers."""
+        jax.distributed.shutdown()
+
+
+class ParallelSeq2Seq(ParallelInterface, Seq2Seq):
+    """A `Seq2Seq` that several workers train, as if it were one.
+
+    Args:
+        model: a `Seq2Seq`, the same on every worker; its encoder and decoder
+            are this one's, too.
+        worker: a `Worker`.
+    """
+
+    def __init__(self, model, worker):
+        super().__init__(model.encoder, model.decoder)
+        self.worker = worker
+
+    def make_steps(self, learning_rate, grad_clip):
+        steps = super().make_steps(learning_rate, grad_clip)
+
+        def evaluate(part):
+            batch = round_up(part.mine, rows=64, steps=9)
+            batch = tuple(self.worker.split(array) for array in batch)
+            self.worker.share(self)
+            loss = without_dropout(Seq2Seq.batch_loss, self, batch)
+            self.worker.keep(self)
+            return loss.addressable_data(0)
+
+        return steps._replace(evaluate=evaluate)
+
+    def training_step(self, batch, optimizer, grad_clip):
+        """Learn from one batch of each worker.
+
+        Args:
+            batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
+            optimizer: what `make_steps` made.
+            grad_clip: largest global norm of the gradient.
+
+        Returns the loss of all batches together before the step, a scalar.
+        """
+        batch = tuple(self.worker.split(array) for array in batch)
+        self.worker.share(self, optimizer)
+        loss = Seq2Seq.training_step(self, batch, optimizer, grad_clip)
+        self.worker.keep(self, optimizer)
+        return loss.addressable_data(0)
 
 
 __getattr__ = compat.fall_through("jax")

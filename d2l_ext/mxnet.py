@@ -28,7 +28,8 @@ __all__ = [
     "gru_weights", "named_weights", "oriented", "new_model", "load_model", "GlobalAttention",
     "LocalAttention", "Seq2SeqGlobalDecoder", "PositionalEncoding", "MultiHeadAttention",
     "PositionWiseFFN", "AddNorm", "TransformerEncoderBlock", "TransformerEncoder",
-    "TransformerDecoderBlock", "TransformerDecoder",
+    "TransformerDecoderBlock", "TransformerDecoder", "summed_loss", "Worker",
+    "ParallelSeq2Seq",
 ]
 # fmt: on
 
@@ -1592,6 +1593,115 @@ class TransformerDecoder(AttentionDecoder):
         logits, state, all_weights = self.run_blocks(X, state)
         _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
         return logits, state, weights.mean(axis=1)
+
+
+# From notebooks/10_scaling_out.md, section "One batch, cut in two"
+def summed_loss(logits, labels, valid_lens):
+    """Cross-entropy summed over the real tokens.
+
+    Args:
+        logits: (batch, steps, vocabulary).
+        labels: (batch, steps) ids of the right tokens.
+        valid_lens: (batch,) numbers of real tokens.
+
+    Returns:
+        The sum in nats, and the number of real tokens as a float, scalars.
+    """
+    losses = -npx.pick(npx.log_softmax(logits, axis=-1), labels, axis=-1)
+    total = sequence_mask(losses, valid_lens).sum()
+    return total, valid_lens.sum().astype(total.dtype)
+
+
+# From notebooks/10_scaling_out.md, section "Four engines"
+class Worker:
+    """One of several processes that train together.
+
+    The variables of the framework's engine say which one, and where the others
+    are; docs/cluster.md lists them.
+
+    Attributes:
+        rank: its number, from 0.
+        size: how many workers there are.
+    """
+
+    def __init__(self):
+        self.store = mx.kvstore.create("dist_sync")
+        self.rank, self.size = self.store.rank, self.store.num_workers
+        self.keys = {}  # of the shapes that were summed so far
+
+    def total(self, array):
+        """Return the sum of all workers' NumPy float32 arrays of a shape."""
+        array = np.array(array, ctx=device())
+        self.add_up([array])
+        return array.asnumpy()
+
+    def add_up(self, arrays):
+        """Replace arrays by their sums over all workers."""
+        shapes = tuple(array.shape for array in arrays)
+        arrays = [array.as_nd_ndarray() for array in arrays]
+        if shapes not in self.keys:
+            first = sum(map(len, self.keys))
+            self.keys[shapes] = list(range(first, first + len(shapes)))
+            self.store.init(self.keys[shapes], arrays)
+        self.store.push(self.keys[shapes], arrays)
+        self.store.pull(self.keys[shapes], arrays)
+
+    def close(self):
+        """Take leave of the other workers."""
+        mx.nd.waitall()
+        self.store._barrier()
+
+
+class ParallelSeq2Seq(ParallelInterface, Seq2Seq):
+    """A `Seq2Seq` that several workers train, as if it were one.
+
+    Args:
+        model: a `Seq2Seq`, the same on every worker; its encoder and decoder
+            are this one's, too.
+        worker: a `Worker`.
+    """
+
+    def __init__(self, model, worker):
+        super().__init__(model.encoder, model.decoder)
+        self.worker = worker
+
+    def reseed(self, seed):
+        super().reseed((seed + self.worker.rank) % 2**31)
+
+    def batch_loss(self, batch):
+        """Return the loss of all workers' batches together, a scalar."""
+        src, src_len, tgt_in, tgt_out, tgt_len = batch
+        logits, _ = self(src, src_len, tgt_in)
+        sums = np.stack(summed_loss(logits, tgt_out, tgt_len))
+        self.worker.add_up([sums])
+        return sums[0] / sums[1]
+
+    def training_step(self, batch, optimizer, grad_clip):
+        """Learn from one batch of each worker.
+
+        Args:
+            batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
+            optimizer: what `make_steps` made.
+            grad_clip: largest global norm of the gradient.
+
+        Returns the loss of all batches together before the step, a scalar.
+        """
+        src, src_len, tgt_in, tgt_out, tgt_len = batch
+        with autograd.record():  # dropout is on in here only
+            logits, _ = self(src, src_len, tgt_in)
+            loss, num_tokens = summed_loss(logits, tgt_out, tgt_len)
+        loss.backward()
+        weights = self.collect_params().values()
+        gradients = [weight.grad() for weight in weights]
+        sums = np.stack((loss, num_tokens))
+        self.worker.add_up([sums, *gradients])
+        for gradient in gradients:
+            gradient /= sums[1]
+        gluon.utils.clip_global_norm(
+            [gradient.as_nd_ndarray() for gradient in gradients], grad_clip, check_isfinite=False
+        )
+        optimizer.step(1, ignore_stale_grad=True)
+        return sums[0] / sums[1]
 
 
 __getattr__ = compat.fall_through("mxnet")

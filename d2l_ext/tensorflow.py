@@ -27,7 +27,7 @@ __all__ = [
     "load_model", "GlobalAttention", "LocalAttention", "Seq2SeqGlobalDecoder",
     "PositionalEncoding", "MultiHeadAttention", "PositionWiseFFN", "AddNorm",
     "TransformerEncoderBlock", "TransformerEncoder", "TransformerDecoderBlock",
-    "TransformerDecoder",
+    "TransformerDecoder", "summed_loss", "Worker", "ParallelSeq2Seq",
 ]
 # fmt: on
 
@@ -1532,6 +1532,106 @@ class TransformerDecoder(AttentionDecoder):
         logits, state, all_weights = self.run_blocks(X, state)
         _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
         return logits, state, tf.reduce_mean(weights, axis=1)
+
+
+# From notebooks/10_scaling_out.md, section "One batch, cut in two"
+def summed_loss(logits, labels, valid_lens):
+    """Cross-entropy summed over the real tokens.
+
+    Args:
+        logits: (batch, steps, vocabulary).
+        labels: (batch, steps) ids of the right tokens.
+        valid_lens: (batch,) numbers of real tokens.
+
+    Returns:
+        The sum in nats, and the number of real tokens as a float, scalars.
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)  # (batch, steps)
+    total = tf.reduce_sum(sequence_mask(losses, valid_lens))
+    return total, tf.cast(tf.reduce_sum(valid_lens), total.dtype)
+
+
+# From notebooks/10_scaling_out.md, section "Four engines"
+class Worker:
+    """One of several processes that train together.
+
+    The variables of the framework's engine say which one, and where the others
+    are; docs/cluster.md lists them.
+
+    Attributes:
+        rank: its number, from 0.
+        size: how many workers there are.
+    """
+
+    def __init__(self):
+        self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        resolver = self.strategy.cluster_resolver
+        self.rank = resolver.task_id or 0
+        self.size = self.strategy.num_replicas_in_sync
+
+    def total(self, array):
+        """Return the sum of all workers' NumPy float32 arrays of a shape."""
+        array = self.strategy.run(tf.function(lambda: tf.constant(array)))
+        return self.strategy.reduce("SUM", array, axis=None).numpy()
+
+    def close(self):
+        """Take leave of the other workers."""
+        self.total(numpy.zeros(1, "float32"))
+
+
+class ParallelSeq2Seq(ParallelInterface, Seq2Seq):
+    """A `Seq2Seq` that several workers train, as if it were one.
+
+    Args:
+        model: a `Seq2Seq`, the same on every worker; its encoder and decoder
+            are this one's, too.
+        worker: a `Worker`.
+    """
+
+    def __init__(self, model, worker):
+        super().__init__(model.encoder, model.decoder)
+        self.worker = worker
+
+    def batch_loss(self, batch):
+        """Return the loss of all workers' batches together, a scalar."""
+
+        def own(src, src_len, tgt_in, tgt_out, tgt_len):
+            logits, _ = self(src, src_len, tgt_in)
+            sums = summed_loss(logits, tgt_out, tgt_len)
+            return tf.distribute.get_replica_context().all_reduce("SUM", sums)
+
+        total, num_tokens = self.worker.strategy.run(own, batch)
+        return total / num_tokens
+
+    def training_step(self, batch, optimizer, grad_clip):
+        """Learn from one batch of each worker.
+
+        Args:
+            batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
+            optimizer: what `make_steps` made.
+            grad_clip: largest global norm of the gradient.
+
+        Returns the loss of all batches together before the step, a scalar.
+        """
+
+        def own(src, src_len, tgt_in, tgt_out, tgt_len):
+            variables = [v.value for v in self.trainable_variables]
+            with tf.GradientTape() as tape:
+                logits, _ = self(src, src_len, tgt_in, training=True)
+                loss, num_tokens = summed_loss(logits, tgt_out, tgt_len)
+            gradients = tape.gradient(
+                loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            gradients = [tf.convert_to_tensor(g) for g in gradients]
+            return tf.distribute.get_replica_context().all_reduce(
+                "SUM", [loss, num_tokens, *gradients]
+            )
+
+        total, num_tokens, *gradients = self.worker.strategy.run(own, batch)
+        gradients = [gradient / num_tokens for gradient in gradients]
+        gradients, _ = tf.clip_by_global_norm(gradients, grad_clip)
+        optimizer.apply(gradients)
+        return total / num_tokens
 
 
 __getattr__ = compat.fall_through("tensorflow")

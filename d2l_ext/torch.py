@@ -9,11 +9,12 @@ from d2l_ext import compat
 compat.prepare("torch")
 
 import contextlib
+import datetime
 import math
 
 import numpy
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional as F
 
 from d2l_ext import common, devices
@@ -29,7 +30,8 @@ __all__ = [
     "named_weights", "oriented", "new_model", "load_model", "GlobalAttention",
     "LocalAttention", "Seq2SeqGlobalDecoder", "PositionalEncoding", "MultiHeadAttention",
     "PositionWiseFFN", "AddNorm", "TransformerEncoderBlock", "TransformerEncoder",
-    "TransformerDecoderBlock", "TransformerDecoder",
+    "TransformerDecoderBlock", "TransformerDecoder", "summed_loss", "Worker",
+    "ParallelSeq2Seq",
 ]
 # fmt: on
 
@@ -1490,6 +1492,104 @@ class TransformerDecoder(AttentionDecoder):
         logits, state, all_weights = self.run_blocks(X, state)
         _, weights = all_weights[-1]  # (batch, heads, steps, source steps)
         return logits, state, weights.mean(dim=1)
+
+
+# From notebooks/10_scaling_out.md, section "One batch, cut in two"
+def summed_loss(logits, labels, valid_lens):
+    """Cross-entropy summed over the real tokens.
+
+    Args:
+        logits: (batch, steps, vocabulary).
+        labels: (batch, steps) ids of the right tokens.
+        valid_lens: (batch,) numbers of real tokens.
+
+    Returns:
+        The sum in nats, and the number of real tokens as a float, scalars.
+    """
+    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten().long(), reduction="none")
+    losses = losses.unflatten(0, labels.shape)  # (batch, steps)
+    total = sequence_mask(losses, valid_lens).sum()
+    return total, valid_lens.sum().to(total.dtype)
+
+
+# From notebooks/10_scaling_out.md, section "Four engines"
+class Worker:
+    """One of several processes that train together.
+
+    The variables of the framework's engine say which one, and where the others
+    are; docs/cluster.md lists them.
+
+    Attributes:
+        rank: its number, from 0.
+        size: how many workers there are.
+    """
+
+    def __init__(self):
+        backend = "nccl" if device().type == "cuda" else "gloo"
+        distributed.init_process_group(backend, timeout=datetime.timedelta(seconds=45))
+        self.rank = distributed.get_rank()
+        self.size = distributed.get_world_size()
+
+    def total(self, array):
+        """Return the sum of all workers' NumPy float32 arrays of a shape."""
+        tensor = torch.tensor(array, device=device())
+        distributed.all_reduce(tensor)
+        return to_numpy(tensor)
+
+    def close(self):
+        """Take leave of the other workers."""
+        distributed.destroy_process_group()
+
+
+class ParallelSeq2Seq(ParallelInterface, Seq2Seq):
+    """A `Seq2Seq` that several workers train, as if it were one.
+
+    Args:
+        model: a `Seq2Seq`, the same on every worker; its encoder and decoder
+            are this one's, too.
+        worker: a `Worker`.
+    """
+
+    def __init__(self, model, worker):
+        super().__init__(model.encoder, model.decoder)
+        self.worker = worker
+        self.replica = nn.parallel.DistributedDataParallel(model, static_graph=True)
+
+    def reseed(self, seed):
+        super().reseed((seed + self.worker.rank) % 2**31)
+
+    def batch_loss(self, batch):
+        """Return the loss of all workers' batches together, a scalar."""
+        src, src_len, tgt_in, tgt_out, tgt_len = batch
+        logits, _ = self(src, src_len, tgt_in)
+        sums = torch.stack(summed_loss(logits, tgt_out, tgt_len))
+        distributed.all_reduce(sums)
+        return sums[0] / sums[1]
+
+    def training_step(self, batch, optimizer, grad_clip):
+        """Learn from one batch of each worker.
+
+        Args:
+            batch: src, src_valid_len, tgt_in, tgt_out, tgt_valid_len.
+            optimizer: what `make_steps` made.
+            grad_clip: largest global norm of the gradient.
+
+        Returns the loss of all batches together before the step, a scalar.
+        """
+        self.train()  # dropout on
+        optimizer.zero_grad()
+        src, src_len, tgt_in, tgt_out, tgt_len = batch
+        logits, _ = self.replica(src, src_len, tgt_in)
+        loss, num_tokens = summed_loss(logits, tgt_out, tgt_len)
+        sums = torch.stack((loss.detach(), num_tokens))
+        distributed.all_reduce(sums)
+        total, num_tokens = sums  # over all workers
+        # DistributedDataParallel takes the mean of the workers' gradients
+        (loss * self.worker.size / num_tokens).backward()
+        nn.utils.clip_grad_norm_(self.parameters(), grad_clip)
+        optimizer.step()
+        self.eval()  # dropout off, but for this
+        return total / num_tokens
 
 
 __getattr__ = compat.fall_through("torch")

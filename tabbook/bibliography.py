@@ -21,7 +21,7 @@ FORMAT = "run 'python -m tabbook format'"
 # The same heading in the book's pages, in any language
 LISTED = re.compile(r"^## .*(?:References|参考文献)$", re.MULTILINE)
 
-PARTICLES = r"(?:(?:van|von|de|der|den|di|du|da)\s+)*"
+PARTICLES = r"(?:(?:van|von|de|der|den|di|du|da|Del)\s+)*"
 NAME = rf"\b{PARTICLES}[^\W\d_a-z][\w'’-]+"  # begins with a capital, or a letter beyond ASCII
 SEVERAL = rf"(?:,\s+{NAME})*,?\s+and\s+{NAME}"
 AUTHORS = rf"(?P<first>{NAME})(?:(?P<others>{SEVERAL})|(?P<al>\s+et\s+al\.))?"

@@ -466,7 +466,7 @@ def test_a_page_to_explore_a_model(tmp_path, capsys):
     assert page.stat().st_size < 1e6
 
 
-@pytest.mark.parametrize("command", ["", "train", "translate", "explore", "info"])
+@pytest.mark.parametrize("command", ["", "train", "prepare", "translate", "explore", "info"])
 def test_help_fits_a_terminal_and_has_examples(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert run(*command.split(), "--help") == 0
