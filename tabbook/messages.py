@@ -8,6 +8,7 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.front_matter import front_matter_plugin
 
 from tabbook import bibliography, numbers
 
@@ -46,7 +47,7 @@ def parse(text: str) -> list[Token]:
     return _READER.parse(text)
 
 
-_READER = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin)
+_READER = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin).use(front_matter_plugin)
 
 
 def blocks(text: str) -> list[Block]:

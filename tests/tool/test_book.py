@@ -255,7 +255,8 @@ def test_the_site_is_built_and_a_warning_is_an_error(executed, capfd):
     docs = executed.root / "docs"
     docs.mkdir()
     shutil.copy(REPOSITORY / "docs/conf.py", docs)
-    shutil.copytree(REPOSITORY / "docs/_static", docs / "_static")
+    for folder in ("_static", "_templates"):
+        shutil.copytree(REPOSITORY / "docs" / folder, docs / folder)
     shutil.copytree(REPOSITORY / "tabbook", executed.root / "tabbook")
     index = docs / "index.md"
     index.write_text(

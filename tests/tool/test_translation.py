@@ -484,3 +484,9 @@ def test_readme_and_pages(toy):
     assert "[it](../../notebooks/02_toy.md)" in text
     (toy.root / edition.README).unlink()
     assert "README.zh-CN.md: missing; run 'make build'" in toy.run("check").stderr
+
+
+def test_front_matter_is_no_heading_and_no_message():
+    text = "---\nhtml_theme.sidebar_secondary.remove: true\n---\n\n# The title\n\nWords.\n"
+    assert messages.headings(text) == ["The title"]
+    assert [block.text for block in messages.blocks(text)] == ["The title", "Words."]
