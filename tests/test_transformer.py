@@ -180,3 +180,14 @@ def test_parts_of_other_sizes_are_refused(framework):
     encoder = d2l.TransformerEncoder(9, 8, **sizes)
     with pytest.raises(ValueError, match="num_hiddens=8, the decoder num_hiddens=6"):
         d2l.Seq2Seq(encoder, d2l.TransformerDecoder(9, 6, **sizes))
+
+
+@TRANSFORMERS
+def test_the_encoder_gives_zeros_behind_a_sentence(framework, kind):
+    model = tiny.shared_model(framework, *kind)
+    src, src_valid_len, _ = tiny.batch()
+    outputs, _ = model.encoder(framework.array(src), framework.array(src_valid_len))
+    outputs = framework.numpy(outputs)
+    behind = np.arange(src.shape[1]) >= src_valid_len[:, None]
+    assert behind.any() and (outputs[behind] == 0).all()
+    assert (outputs[~behind] != 0).any(axis=-1).all()
