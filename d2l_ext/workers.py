@@ -119,7 +119,7 @@ def started() -> Iterator[None]:
 def _claim_gpu():
     """Under torchrun: leave the GPUs of this machine's other workers to them."""
     local, visible = os.environ.get("LOCAL_RANK"), os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = visible.split(",") if visible is not None else list(map(str, range(_num_gpus())))
+    gpus = visible.split(",") if visible is not None else list(map(str, range(_count_gpus())))
     if local is not None and int(local) < len(gpus) and len(gpus) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(local)]
 
@@ -282,7 +282,7 @@ def _environment(size, cpu, cores, name):
         environment[variable] = str(min(threads, int(least) if least.isdecimal() else threads))
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # cores are to compute, not to wait
-    found = 0 if cpu else _num_gpus()
+    found = 0 if cpu else _count_gpus()
     if not cpu and found < size and devices.requested() == "gpu":
         raise ValueError(
             f"{devices.VARIABLE} is gpu, but there are {found} GPUs for {size} workers; ask for "
@@ -295,7 +295,7 @@ def _environment(size, cpu, cores, name):
     return environment
 
 
-def _num_gpus():
+def _count_gpus():
     """How many GPUs NVIDIA's driver lists."""
     if shutil.which("nvidia-smi") is None:
         return 0

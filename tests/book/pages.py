@@ -14,7 +14,7 @@ CHAPTERS = [f"{name}.html" for name in Project(ROOT).chapters()]
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
-    if not path.relative_to(SITE).as_posix().startswith("_")
+    if not path.relative_to(SITE).as_posix().removeprefix(f"{LANGUAGE}/").startswith("_")
 ) or ["index.html"]
 ENGLISH = [name for name in PAGES if not name.startswith(f"{LANGUAGE}/")]
 

@@ -54,4 +54,5 @@ def test_pictures_have_alternative_texts(name):
 
 
 def test_a_page_is_light(name):
-    assert (SITE / name).stat().st_size < 1e6
+    # Chapter 09 shows all heads of six sentences, in four tabs
+    assert (SITE / name).stat().st_size < (1.6e6 if "09_transformer" in name else 1e6)
