@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from d2l_ext import files
+from d2l_ext import files, weights
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = {"pytorch": "torch", "mxnet": "mxnet", "jax": "jax", "tensorflow": "tensorflow"}
@@ -23,6 +23,13 @@ def configuration(corpus, **others):
         "bidirectional": False,
         **others,
     }
+
+
+def first_model(d2l, config, seed):
+    """A model with first weights that every framework can be given."""
+    model = d2l.new_model(config)
+    d2l.set_weights(model, weights.draw(config, seed))
+    return model
 
 
 def times(function, repeats, warm_up=1):
@@ -57,6 +64,12 @@ def in_own_process(module, contestant, *options, **variables):
     if done.returncode:
         raise RuntimeError(f"{contestant} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def write_results(path, found, **options):
+    """Keep what was measured, whole or not at all; `options` are those of `json.dumps`."""
+    text = json.dumps(found, **{"indent": 2} | options) + "\n"
+    files.write_whole(path, text.encode())
 
 
 def markdown(rows):

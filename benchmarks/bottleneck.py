@@ -13,8 +13,16 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import ROOT, configuration, markdown, spread, write_table
-from d2l_ext import corpora, files, metrics, weights
+from benchmarks import (
+    ROOT,
+    configuration,
+    first_model,
+    markdown,
+    spread,
+    write_results,
+    write_table,
+)
+from d2l_ext import corpora, metrics
 
 RESULTS = Path(__file__).with_suffix(".json")
 CHAPTER = ROOT / "notebooks" / "05_bahdanau_decoder.md"
@@ -44,12 +52,11 @@ def measure(d2l):
     for units in (32, 128):
         for decoder, kind in DECODERS.items():
             sizes = {"embed_size": 64, "num_hiddens": units, "num_layers": 1, "dropout": 0.0}
-            config = configuration(corpus, kind=kind, **sizes) | {"bidirectional": True}
+            config = configuration(corpus, kind=kind, bidirectional=True, **sizes)
             row = {"decoder": decoder, "units": units, "seen": [], "short": [], "long": []}
             row["new"] = []
             for seed in SEEDS:
-                model = d2l.new_model(config)
-                d2l.set_weights(model, weights.draw(config, seed))
+                model = first_model(d2l, config, seed)
                 d2l.train_seq2seq(
                     model, corpus, NUM_EPOCHS, BATCH_SIZE, LR, seed=seed, progress=False
                 )
@@ -93,7 +100,7 @@ def main():
     from d2l_ext import torch as d2l
 
     found = measure(d2l)
-    files.write_whole(RESULTS, (json.dumps(found, indent=2) + "\n").encode())
+    write_results(RESULTS, found)
     write_table(CHAPTER, REGION, table(found))
 
 

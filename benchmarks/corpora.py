@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import ROOT, in_own_process, markdown
+from benchmarks import ROOT, in_own_process, markdown, write_results
 from d2l_ext import corpora, files, textfiles
 
 RESULTS = Path(__file__).with_suffix(".json")
@@ -256,7 +256,7 @@ def main():
     }
     text = page(result)
     print(text)
-    files.write_whole(RESULTS, (json.dumps(result, indent=2) + "\n").encode())
+    write_results(RESULTS, result)
     files.write_whole(PAGE, text.encode())
 
 

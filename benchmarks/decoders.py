@@ -21,9 +21,10 @@ from benchmarks import (
     markdown,
     median_seconds,
     spread,
+    write_results,
     write_table,
 )
-from d2l_ext import corpora, files, metrics, weights
+from d2l_ext import corpora, metrics, weights
 
 RESULTS = Path(__file__).with_name("decoders")
 CHAPTER = ROOT / "notebooks" / "07_global_attention.md"
@@ -197,7 +198,7 @@ def main():
     rows = (scores if what == "scores" else times)(d2l)
     RESULTS.mkdir(exist_ok=True)
     found = {"framework": framework, "version": version, "rows": rows}
-    files.write_whole(RESULTS / f"{what}.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_results(RESULTS / f"{what}.json", found)
     write_table(CHAPTER, region(what), table(what))
 
 

@@ -16,8 +16,18 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import LIBRARIES, NAMES, ROOT, configuration, in_own_process, markdown, spread
-from d2l_ext import corpora, files, metrics, weights
+from benchmarks import (
+    LIBRARIES,
+    NAMES,
+    ROOT,
+    configuration,
+    first_model,
+    in_own_process,
+    markdown,
+    spread,
+    write_results,
+)
+from d2l_ext import corpora, files, metrics
 
 RESULTS = Path(__file__).with_suffix(".json")
 PAGE = ROOT / "docs" / "real_text.md"
@@ -86,9 +96,8 @@ def measure(key, path):
     framework, direction, seed = key.split()
     d2l = importlib.import_module(f"d2l_ext.{LIBRARIES[framework]}")
     corpus = corpora.load(path, max_steps=MAX_STEPS, reverse=DIRECTIONS[direction][1])
-    config = configuration(corpus, kind="attention", **SIZES) | {"bidirectional": True}
-    model = d2l.new_model(config)
-    d2l.set_weights(model, weights.draw(config, int(seed)))
+    config = configuration(corpus, kind="attention", bidirectional=True, **SIZES)
+    model = first_model(d2l, config, int(seed))
     start = time.process_time()
     history = d2l.train_seq2seq(
         model, corpus, NUM_EPOCHS, BATCH_SIZE, LR, seed=int(seed), progress=False
@@ -185,8 +194,7 @@ def main():
             folder = ["--corpora", str(options.corpora.resolve())]
             rows[key] = in_own_process("benchmarks.real_text", key, *folder, **ONE_THREAD)
             print(key, {name: rows[key][name] for name in ("greedy", "beam", "cpu_seconds")})
-            text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
-            files.write_whole(RESULTS, text.encode())
+            write_results(RESULTS, rows, indent=1, ensure_ascii=False)
     files.write_whole(PAGE, page(rows).encode())
 
 

@@ -15,11 +15,13 @@ from benchmarks import (
     LIBRARIES,
     NAMES,
     ROOT,
+    first_model,
     in_own_process,
     markdown,
     median_seconds,
     speed,
     workers,
+    write_results,
 )
 from d2l_ext import corpora, files, weights
 
@@ -63,8 +65,7 @@ def training_step(contestant, setting):
     d2l = speed.library(contestant)
     if contestant == speed.D2L:
         return d2l.training_step(d2l.new_model(config, speed.LR), batch, speed.GRAD_CLIP)
-    model = d2l.new_model(config)
-    d2l.set_weights(model, weights.draw(config, 0))
+    model = first_model(d2l, config, 0)
     train_step = model.make_steps(lambda step: speed.LR, speed.GRAD_CLIP).train
     return lambda: float(train_step(batch))
 
@@ -196,7 +197,7 @@ def main():
     result = {"machine": speed.machine(), "settings": LABELS, "runs": runs}
     text = page(result)
     print(text)
-    files.write_whole(RESULTS, (json.dumps(result, indent=2) + "\n").encode())
+    write_results(RESULTS, result)
     files.write_whole(PAGE, text.encode())
 
 

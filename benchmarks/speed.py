@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 import benchmarks
-from benchmarks import LIBRARIES, NAMES, ROOT
+from benchmarks import LIBRARIES, NAMES, ROOT, write_results
 from d2l_ext import corpora, files, metrics, weights
 
 RESULTS = Path(__file__).with_name("speed.json")
@@ -382,7 +382,7 @@ def main():
     text = page(result)
     print(text)
     if options.framework is None:
-        files.write_whole(RESULTS, (json.dumps(result, indent=2) + "\n").encode())
+        write_results(RESULTS, result)
         files.write_whole(PAGE, text.encode())
 
 

@@ -17,8 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import ROOT, configuration, markdown, spread, write_table
-from d2l_ext import corpora, files, metrics, weights
+from benchmarks import (
+    ROOT,
+    configuration,
+    first_model,
+    markdown,
+    spread,
+    write_results,
+    write_table,
+)
+from d2l_ext import corpora, metrics
 
 RESULTS = Path(__file__).with_suffix(".json")
 CHAPTER = ROOT / "notebooks" / "09_transformer.md"
@@ -50,10 +58,8 @@ def grammar(max_steps):
 
 def new_model(d2l, corpus, name, seed, **changes):
     """A model with its first weights, by its name in `MODELS`."""
-    config = configuration(corpus, **MODELS[name]) | {"bidirectional": True} | changes
-    model = d2l.new_model(config)
-    d2l.set_weights(model, weights.draw(config, seed))
-    return model
+    options = MODELS[name] | changes
+    return first_model(d2l, configuration(corpus, bidirectional=True, **options), seed)
 
 
 def train(d2l, model, corpus, seed, warmup):
@@ -295,8 +301,7 @@ def main():
                 if name not in found["rows"]:
                     found["rows"][name] = measure(d2l, seed, *key)
                     print(name, found["rows"][name], flush=True)
-                    text = json.dumps(found, indent=1) + "\n"
-                    files.write_whole(RESULTS, text.encode())
+                    write_results(RESULTS, found, indent=1)
     for what in TABLES:
         write_table(CHAPTER, region(what), table(found, what))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import LIBRARIES, NAMES, ROOT, markdown, speed
+from benchmarks import LIBRARIES, NAMES, ROOT, markdown, speed, write_results
 from d2l_ext import files, workers
 from d2l_ext import weights as exchange
 
@@ -249,7 +249,7 @@ def main():
         print(f"{framework}: {runs[framework]}", flush=True)
         result = {"machine": speed.machine(), "kills": options.kills}
         result["runs"] = {name: runs[name] for name in LIBRARIES if name in runs}
-        files.write_whole(RESULTS, (json.dumps(result, indent=2) + "\n").encode())
+        write_results(RESULTS, result)
     from benchmarks import scaling  # whose page has this one's part
 
     text = scaling.page(json.loads(scaling.RESULTS.read_text()))
