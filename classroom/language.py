@@ -1,50 +1,81 @@
-"""Says in another language what the hidden tests say: translations of checks.py's strings.
+"""The hidden tests in another language: checks.py with the words of a catalog.
 
-checks.py puts its complaints together from strings with {expressions}. A complaint is matched with
-these strings, and what stood for an expression, which may be such a string itself, is put into the
-translation. What has no translation stays English.
+A string is translated where it stands in the code, before anything is filled in, so that a
+complaint that is put together from several of them is in one language throughout.
 """
 
-import functools
+import ast
 import re
+import sys
+import types
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
-EXPRESSION = re.compile(r"\{[^{}]+\}")
+
+def template(node: ast.Constant | ast.JoinedStr) -> str:
+    """What stands between the quotes of a string: of an f-string its {expressions}, too."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    parts = []
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            parts.append(part.value.replace("{", "{{").replace("}", "}}"))
+        else:
+            conversion = "" if part.conversion == -1 else f"!{chr(part.conversion)}"
+            spec = f":{template(part.format_spec)}" if part.format_spec else ""
+            parts.append(f"{{{ast.unparse(part.value)}{conversion}{spec}}}")
+    return "".join(parts)
 
 
-@functools.cache
-def _templates(language: str) -> list[tuple[re.Pattern, list[str], str]]:
-    """Each translated string as a pattern, its expressions, its translation; long ones first."""
-    import polib  # only graders need it
-
-    path = FOLDER / language / "checks.po"
-    entries = polib.pofile(path.read_text("utf-8")).translated_entries() if path.is_file() else []
-    found = []
-    for entry in sorted(entries, key=lambda one: -len(EXPRESSION.sub("", one.msgid))):
-        fixed = map(re.escape, EXPRESSION.split(entry.msgid))
-        pattern = re.compile("(.*?)".join(fixed), re.DOTALL)
-        found.append((pattern, EXPRESSION.findall(entry.msgid), entry.msgstr))
-    return found
-
-
-def translate(complaint: str, language: str) -> str:
-    """A complaint in a language.
+class _Translator(ast.NodeTransformer):
+    """Puts translations in place of strings.
 
     Args:
-        complaint: what a check says, in English.
-        language: such as "zh_CN"; there are translations if there is a catalog of that name.
-
-    Returns:
-        The translation; the complaint itself if no translated string fits.
+        words: {what `template` gives: its translation, with the same {expressions}}.
     """
-    for pattern, expressions, translation in _templates(language):
-        match = pattern.fullmatch(complaint)
-        if match:
-            values = {
-                expression: translate(value, language) if value != complaint else value
-                for expression, value in zip(expressions, match.groups())
-            }
-            parts = re.split(f"({EXPRESSION.pattern})", translation)
-            return "".join(values.get(part, part) for part in parts)
-    return complaint
+
+    def __init__(self, words: dict[str, str]):
+        self.words = words
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        known = isinstance(node.value, str) and node.value in self.words
+        return ast.Constant(self.words[node.value]) if known else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.JoinedStr:
+        words = self.words.get(template(node))
+        if words is None:
+            return node
+        values = [part for part in node.values if isinstance(part, ast.FormattedValue)]
+        expressions = {template(ast.JoinedStr([part])): part for part in values}
+        parts = re.split(f"({'|'.join(map(re.escape, expressions))})", words)
+        text = (ast.Constant(part.replace("{{", "{").replace("}}", "}")) for part in parts)
+        return ast.JoinedStr([expressions.get(part, each) for part, each in zip(parts, text)])
+
+
+def languages(checks: Path) -> list[str]:
+    """The languages that the checks in a file have a catalog for, beside it."""
+    return sorted(path.parent.name for path in checks.parent.glob("*/checks.po"))
+
+
+def translated(checks: Path, language: str) -> str:
+    """The code of checks in another language.
+
+    Args:
+        checks: the English file. LANGUAGE/checks.po beside it is the catalog, where what has no
+            translation stays English.
+        language: such as "zh_CN".
+    """
+    import polib  # only graders need it
+
+    catalog = polib.pofile((checks.parent / language / "checks.po").read_text("utf-8"))
+    words = {entry.msgid: entry.msgstr for entry in catalog.translated_entries()}
+    tree = _Translator(words).visit(ast.parse(checks.read_text("utf-8")))
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def load(language: str) -> types.ModuleType:
+    """The module `classroom.checks` in another language."""
+    checks = Path(__file__).with_name("checks.py")
+    module = types.ModuleType(f"classroom.{language}.checks")
+    sys.modules[module.__name__] = module
+    exec(compile(translated(checks, language), "<checks>", "exec"), module.__dict__)
+    return module

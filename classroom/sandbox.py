@@ -20,6 +20,8 @@ import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
+from classroom import language
+
 UID = 64999  # whom root becomes inside: a number that no account uses
 THREADS = 1024  # besides those that the user has already
 PROCESSES = 64
@@ -158,17 +160,24 @@ def threads_of(uid):
 def make_library(folder, checks):
     """Fills the folder with what a kernel may import: the launcher and the compiled checks.
 
-    The checks come without their source, so that no traceback and no `open` can print it.
+    The checks come without their source, so that no traceback and no `open` can print it; those
+    in another language as `classroom.LANGUAGE.checks`.
     """
-    package = folder / "classroom"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    compiled = str(package / "checks.pyc")
-    py_compile.compile(str(checks), compiled, dfile="<checks>", doraise=True)
+    folder.mkdir()
+    packages = {folder / "classroom": checks.read_text("utf-8")}
+    for name in language.languages(checks):
+        packages[folder / "classroom" / name] = language.translated(checks, name)
+    for package, code in packages.items():
+        package.mkdir()
+        (package / "__init__.py").touch()
+        source = package / "checks.py"
+        source.write_text(code, "utf-8")
+        py_compile.compile(str(source), f"{source}c", dfile="<checks>", doraise=True)
+        source.unlink()
     shutil.copyfile(HERE / "kernel.py", folder / "sandboxed_kernel.py")
-    (folder / "d2l_ext").symlink_to(D2L_EXT)
-    for path in (folder, *package.glob("*"), package, folder / "sandboxed_kernel.py"):
+    for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
+    (folder / "d2l_ext").symlink_to(D2L_EXT)
 
 
 def choose(library, hidden, memory, scratch, wanted=True):

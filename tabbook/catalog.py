@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polib
 
+from classroom.language import template
 from tabbook import messages
 from tabbook.project import CHECKS, FRAMEWORKS, LANGUAGE, Project, TabbookError, write
 from tabbook.source import GRADED, Cell, Chapter
@@ -144,21 +145,6 @@ def complaints(cell: Cell) -> list[ast.Constant | ast.JoinedStr]:
     found = [node.msg for node in ast.walk(ast.parse(cell.text)) if isinstance(node, ast.Assert)]
     found = [node for node in found if isinstance(node, ast.Constant | ast.JoinedStr)]
     return sorted(found, key=lambda node: (node.lineno, node.col_offset))
-
-
-def template(node: ast.Constant | ast.JoinedStr) -> str:
-    """What stands between the quotes of a string: of an f-string its {expressions}, too."""
-    if isinstance(node, ast.Constant):
-        return node.value
-    parts = []
-    for part in node.values:
-        if isinstance(part, ast.Constant):
-            parts.append(part.value.replace("{", "{{").replace("}", "}}"))
-        else:
-            conversion = "" if part.conversion == -1 else f"!{chr(part.conversion)}"
-            spec = f":{template(part.format_spec)}" if part.format_spec else ""
-            parts.append(f"{{{ast.unparse(part.value)}{conversion}{spec}}}")
-    return "".join(parts)
 
 
 def stored(project: Project, text: Text) -> polib.POFile | None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from classroom.language import template
 from tabbook import catalog, messages, numbers, split
 from tabbook.project import FRAMEWORKS, LANGUAGE, PAGES, Project
 from tabbook.source import Cell, Chapter
@@ -54,7 +55,7 @@ def _cell(cell: Cell, new: dict[str, str]) -> Cell:
     if cell.kind == "markdown":
         text = markdown(text, new)
     for node in reversed(catalog.complaints(cell)):
-        text = _with_string(text, node, _or_marked(catalog.template(node), "test", new))
+        text = _with_string(text, node, _or_marked(template(node), "test", new))
     alt, fold = (
         words and _or_marked(" ".join(words.split()), kind, new)
         for words, kind in ((cell.alt, "alt text"), (cell.fold, "title of a fold"))

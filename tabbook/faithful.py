@@ -132,9 +132,12 @@ def _shape(text: str) -> list[str]:
 
 
 def _visible(text: str, plain: bool) -> str:
-    """A translation as one reads it, with one letter for each code span and formula."""
+    """A translation as one reads it, with one letter for each code span and formula.
+
+    An {expression} of a test may become words of either language: it is a character of neither.
+    """
     if plain:
-        return PLACEHOLDER.sub("x", text)
+        return PLACEHOLDER.sub("\N{OBJECT REPLACEMENT CHARACTER}", text)
     parts = []
     for token in _flat(messages.parse(text)):
         if token.type == "text":

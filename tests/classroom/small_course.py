@@ -1,4 +1,7 @@
-"""A small nbgrader course, NumPy only: two exercises, and a class that does its worst."""
+"""A small nbgrader course, NumPy only: two exercises, and a class that does its worst.
+
+The hidden tests of `double` are those in Chinese, as in a Chinese assignment.
+"""
 
 import json
 import os
@@ -27,6 +30,11 @@ def mean(function):
     assert function([]) == 0, "the mean of nothing is 0"
 """
 
+CHINESE = """
+msgid "[1, -2] gives {got}: not twice as much"
+msgstr "[1, -2] 得到 {got}：不是两倍"
+"""
+
 SOLUTIONS = {
     "double": "def double(x):\n    ### BEGIN SOLUTION\n    return 2 * x\n    ### END SOLUTION",
     "mean": "def mean(x):\n    ### BEGIN SOLUTION\n    return sum(x) / len(x) if len(x) else 0\n"
@@ -50,9 +58,9 @@ def nbgrader(name, **facts):
 def source_notebook():
     """The teacher's notebook: 2 exercises, each of 2 visible and 3 hidden points."""
     cells = [new_markdown_cell("# Small"), new_code_cell("import numpy as np")]
-    for name in SOLUTIONS:
+    for name, package in zip(SOLUTIONS, ("classroom.zh_CN", "classroom")):
         hidden = (
-            f"# hidden tests\n### BEGIN HIDDEN TESTS\nfrom classroom import checks\n\n"
+            f"# hidden tests\n### BEGIN HIDDEN TESTS\nfrom {package} import checks\n\n"
             f"checks.{name}({name})\n### END HIDDEN TESTS"
         )
         tests = {"grade": True, "locked": True}
@@ -75,6 +83,8 @@ def make(folder):
         'c = get_config()\nc.CourseDirectory.course_id = "x"\n'
     )
     (folder / "checks.py").write_text(CHECKS)
+    (folder / "zh_CN").mkdir()
+    (folder / "zh_CN" / "checks.po").write_text(CHINESE, encoding="utf-8")
     nbgrader_command(folder, "generate_assignment", ASSIGNMENT)
 
 

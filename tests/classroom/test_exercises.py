@@ -12,7 +12,7 @@ import time
 import numpy
 import pytest
 
-from classroom import checks
+from classroom import checks, zh_CN
 from tests.classroom import variants
 from tests.classroom.variants import all_variants, cells, exercises, stub
 
@@ -147,6 +147,20 @@ def test_wrong_answers_lose_points_and_are_told_why(framework, variant):
     verdicts = grade(framework, variant.exercise, variant.texts[framework.name])
     assert type(verdicts["hidden"]) is AssertionError
     assert re.search(variant.says, str(verdicts["hidden"]))
+
+
+@pytest.mark.parametrize("variant", WRONG, ids=identify)
+def test_wrong_answers_are_told_why_in_chinese(framework, variant):
+    """In whole sentences: what is English are single words of code and what Python says."""
+    if framework.name in variant.impossible:
+        pytest.skip(variant.impossible[framework.name])
+    names = notebook(framework, variant.exercise)
+    exec(variant.texts[framework.name], names)
+    with pytest.raises(AssertionError) as raised:
+        getattr(zh_CN.checks, variant.exercise)(names[variant.exercise], framework.d2l)
+    words = re.sub(r"`.*?`|\([\w ,*/+]+\)|(?<=抛出).*", "", str(raised.value), flags=re.DOTALL)
+    assert re.search("[\u4e00-\u9fff]{2}", words)
+    assert not re.search("[A-Za-z]{2,} [A-Za-z]{2,}", words), raised.value
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)

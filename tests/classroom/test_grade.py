@@ -56,7 +56,7 @@ print(json.dumps(seen))
 CHEAT = """
 import builtins, sys, types
 import numpy
-from classroom import checks
+from classroom.zh_CN import checks
 checks.double = lambda function: None
 fake = types.ModuleType("classroom.checks")
 fake.double = fake.mean = lambda function: None
@@ -293,8 +293,9 @@ def test_prints_without_end_are_cut(course):
 def test_feedback_gives_the_message_and_keeps_the_checks(course):
     folder = course[0]
     nbgrader_command(folder, "generate_feedback", ASSIGNMENT, "--student", "edits")
-    page = (folder / "feedback" / "edits" / ASSIGNMENT / f"{ASSIGNMENT}.html").read_text()
-    assert "gives [ 1. -2.]: not twice as much" in page
+    page = folder / "feedback" / "edits" / ASSIGNMENT / f"{ASSIGNMENT}.html"
+    page = page.read_text(encoding="utf-8")
+    assert "[1, -2] 得到 [ 1. -2.]：不是两倍" in page
     assert "hush" not in page and "allclose(got" not in page
 
 

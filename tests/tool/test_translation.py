@@ -5,7 +5,7 @@ import polib
 import pytest
 from conftest import BODY, EXERCISE
 
-from classroom import checks, language
+from classroom import language
 from tabbook import book, catalog, edition, faithful, messages, source, split
 from tabbook.project import FRAMEWORKS, LANGUAGE
 from tabbook.words import ENGLISH_PAGE, UNTRANSLATED
@@ -162,7 +162,7 @@ def test_a_chapter_has_messages_in_its_code(toy):
     assert ("test", "{double(3)!r:>3} is '6'") in found and ("test", "twice -1 is -2") in found
 
 
-def test_what_the_hidden_tests_say_is_translated(tmp_path, monkeypatch):
+def test_what_the_hidden_tests_say_is_translated(tmp_path):
     code = '''"""A docstring of words."""
 
 KEYS = {"one": f"{name} are not {'a number'}", "two": "the weights"}
@@ -170,32 +170,24 @@ KEYS = {"one": f"{name} are not {'a number'}", "two": "the weights"}
 
 def check(weights):
     """Another docstring."""
-    demand(weights, f"{name}: row {i} {problem}")
+    demand(weights, f"{name}: row {i:>3} has {{}} {problem}", "nothing known")
 '''
-    expected = ["{name} are not {'a number'}", "the weights", "{name}: row {i} {problem}"]
+    (tmp_path / "checks.py").write_text(code)
+    expected = ["{name} are not {'a number'}", "the weights"]
+    expected += ["{name}: row {i:>3} has {{}} {problem}", "nothing known"]
     assert [message.text for message in catalog.of_python(code)] == expected
-    words = ["{name}不是数", "权重", "{name}：第 {i} 行{problem}"]
+    words = ["{name}不是数", "权重", "{problem}（{name}）{{}} 第 {i:>3} 行", ""]
     po = polib.POFile()
     po.extend(polib.POEntry(msgid=a, msgstr=b) for a, b in zip(expected, words))
     (tmp_path / "xx").mkdir()
     po.save(str(tmp_path / "xx/checks.po"))
-    monkeypatch.setattr(language, "FOLDER", tmp_path)
-    language._templates.cache_clear()
-    assert language.translate("the weights: row 3 is odd", "xx") == "权重：第 3 行is odd"
-    assert language.translate("nothing known", "xx") == "nothing known"
-    assert language.translate("the weights", "none") == "the weights"
-    language._templates.cache_clear()
-
-
-def test_checks_speak_the_assignments_language(monkeypatch):
-    def complain(function, d2l):
-        raise checks.Complaint("the weights")
-
-    monkeypatch.setattr(language, "translate", lambda words, code: f"{code}: {words}")
-    for code, expected in (("", "the weights"), ("zh_CN", "zh_CN: the weights")):
-        monkeypatch.setattr(checks, "LANGUAGE", code)
-        with pytest.raises(AssertionError, match=f"^{expected}$"):
-            checks._check(complain)(None, None)
+    assert language.languages(tmp_path / "checks.py") == ["xx"]
+    said, names = [], {"name": "x", "i": 7, "problem": "y"}
+    names["demand"] = lambda *arguments: said.extend(arguments)
+    exec(language.translated(tmp_path / "checks.py", "xx"), names)
+    names["check"](5)
+    assert said == [5, "y（x）{} 第   7 行", "nothing known"]
+    assert names["KEYS"] == {"one": "x不是数", "two": "权重"}
 
 
 # --- What check finds ---
@@ -410,7 +402,7 @@ def test_assignments_in_chinese(toy):
     assert "zh_CN/jax/02_toy.ipynb" in cells[0].source
     assert cells[2].source.startswith("### 练习：两倍\n")
     assert cells[4].source == 'assert double(3) == 6, "3 的两倍是 6"'
-    assert '\nchecks.LANGUAGE = "zh_CN"\n' in cells[5].source
+    assert "\nfrom classroom.zh_CN import checks\n" in cells[5].source
     toy.write("03_other", "# Other")
     done = toy.run("assignments", "--language", LANGUAGE, "--chapter", "03")
     assert "03_other.md: no exercises to write" in done.stderr
