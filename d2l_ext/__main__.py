@@ -207,6 +207,11 @@ def _parser():
         help="steps between two checkpoints (default: %(default)s)",
     )
     add(
+        "--resume",
+        action="store_true",
+        help="only go on from --checkpoint: an error if there is nothing to go on from",
+    )
+    add(
         "--workers",
         type=_count,
         default=1,
@@ -459,6 +464,12 @@ def _between(text, fits, expected):
 
 def _train(options):
     _check_folder(options.out)
+    kept = options.checkpoint and options.checkpoint / checkpoints.FILE
+    if options.resume and not (kept and kept.exists()):
+        raise ValueError(
+            "--resume: there is nothing to go on from; name with --checkpoint the folder of a "
+            "training that was interrupted, or leave --resume out"
+        )
     sys.stdout.reconfigure(line_buffering=True)  # a line an epoch, in a pipe too
     if options.worker:
         with workers.started():
@@ -471,7 +482,7 @@ def _train(options):
     corpus = _load_corpus(options)
     print(corpus)
     model = _new_model(d2l, corpus, options)
-    _learn(d2l, model, _WithProgress(corpus, options.epochs), options)
+    _learn(d2l, model, _WithProgress(corpus, options.epochs, options.seed), options)
     _finish(d2l, model, corpus, options)
 
 
@@ -501,7 +512,8 @@ def _train_together(options):
             print(corpus)  # which counts what is unknown, and reads for that
         model = d2l.ParallelSeq2Seq(_new_model(d2l, corpus, options), worker)
         share = corpora.Share(corpus, worker.rank, worker.size)
-        _learn(d2l, model, _WithProgress(share, options.epochs, leads), options, leads)
+        share = _WithProgress(share, options.epochs, options.seed, leads)
+        _learn(d2l, model, share, options, leads)
         worker.close()
         if leads:
             _finish(d2l, model, corpus, options)
@@ -597,11 +609,16 @@ def _new_model(d2l, corpus, options):
 
 
 class _WithProgress:
-    """A corpus whose training batches move a bar on stderr, if that is a terminal."""
+    """A corpus whose training batches move a bar on stderr, if that is a terminal.
 
-    def __init__(self, corpus, num_epochs, shown=True):
-        self.corpus, self.num_epochs, self.epoch = corpus, num_epochs, 0
-        self.shown = shown
+    Args:
+        corpus: what is read.
+        num_epochs, seed: the training's, which gives each epoch the seed after the last one's.
+        shown: False for the workers that do not speak.
+    """
+
+    def __init__(self, corpus, num_epochs, seed, shown=True):
+        self.corpus, self.num_epochs, self.seed, self.shown = corpus, num_epochs, seed, shown
 
     def __getattr__(self, name):
         return getattr(self.corpus, name)
@@ -612,10 +629,9 @@ class _WithProgress:
             return batches
         from tqdm import tqdm
 
-        self.epoch += 1
         return tqdm(
             batches,
-            desc=f"epoch {self.epoch}/{self.num_epochs}",
+            desc=f"epoch {options['seed'] - self.seed + 1}/{self.num_epochs}",
             total=math.ceil(len(self.corpus.train) / batch_size),
             unit="batch",
             leave=False,

@@ -12,8 +12,8 @@ from mdit_py_plugins.front_matter import front_matter_plugin
 
 from tabbook import bibliography, numbers
 
-# What needs no translation: a message of nothing but such words is none
-NAMES = ("PyTorch", "MXNet", "JAX", "TensorFlow", "Colab", "BLEU", "chrF", "ROUGE-L")
+# What needs no translation, names and measures: a message of nothing but such words is none
+NAMES = ("PyTorch", "MXNet", "JAX", "TensorFlow", "Colab", "BLEU", "chrF", "ROUGE-L", "MiB", "ok")
 WORD = re.compile(r"[A-Za-z]{2,}")
 IMAGE = re.compile(r"!\[(?P<alt>.*?)\]\((?P<path>[^)]*)\)", re.DOTALL)
 SUMMARY = re.compile(r"(?<=<summary>)(.*?)(?=</summary>)")
@@ -145,7 +145,7 @@ def _with_cell(line: str, number: int, words: str) -> str:
 def is_prose(words: str) -> bool:
     """Whether a message has words to translate.
 
-    Code, formulas, addresses, citations and the names of frameworks and scores have none.
+    Code, formulas, addresses, citations and NAMES have none.
     """
     plain = "".join(_plain(words))
     for _, match in bibliography.matches(plain):

@@ -176,12 +176,16 @@ def test_a_transformer_goes_on_from_its_checkpoint(corpus_file, tmp_path, capsys
     options = {"embed_size": 12, "num_heads": 3, "ffn_num_hiddens": 7, "norm_first": False}
     assert config["kind"] == "transformer" and config.items() >= options.items()
     assert "going on" not in capsys.readouterr().out
-    assert run(*arguments) == 0
+    assert run(*arguments, "--resume") == 0
     assert f"going on from {folder / 'checkpoint.safetensors'}" in capsys.readouterr().out
     for name, array in weights.load(path)[0].items():
         np.testing.assert_array_equal(arrays[name], array)
     assert run(*arguments, "--lr=0.5") == 2
     assert "of another training: lr is 0.005 there and 0.5 here" in capsys.readouterr().err
+    for nowhere in ([], ["--checkpoint", tmp_path / "nowhere"]):
+        assert run("train", "--framework", FIRST, "--resume", "--out", path, *nowhere) == 2
+        assert "--resume: there is nothing to go on from" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_options_of_luong_s_decoder_reach_the_model(corpus_file, tmp_path, capsys):
@@ -225,10 +229,10 @@ def test_a_bar_shows_the_progress_on_a_terminal(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
-    corpus = command_line._WithProgress(tiny.corpus(), 2)
-    for _ in range(2):
-        shapes = [batch.src.shape for batch in corpus.batches("train", 16, seed=1)]
-        assert shapes == [b.src.shape for b in tiny.corpus().batches("train", 16, seed=1)]
+    corpus = command_line._WithProgress(tiny.corpus(), 2, seed=5)
+    for seed in (5, 6):
+        shapes = [batch.src.shape for batch in corpus.batches("train", 16, seed=seed)]
+        assert shapes == [b.src.shape for b in tiny.corpus().batches("train", 16, seed=seed)]
         list(corpus.batches("validation", 16, shuffle=False))
     shown = terminal.getvalue()
     assert "epoch 1/2:   0%" in shown and "epoch 2/2:   0%" in shown and "/3" in shown

@@ -89,6 +89,16 @@ def test_heads_must_divide_the_width(framework):
         multi_head(framework, num_heads=3)
 
 
+def test_the_norm_of_numbers_that_hardly_differ(framework):
+    """There epsilon matters; the frameworks' own defaults are 1e-6, 1e-5 and 1e-3."""
+    X = 3 + 3e-3 * np.random.default_rng(0).normal(size=(2, 4, 8)).astype("float32")
+    norm = framework.d2l.AddNorm(8, **framework.options)
+    wide = X.astype(float) - X.mean(axis=-1, keepdims=True, dtype=float)
+    expected = wide / np.sqrt(X.var(axis=-1, keepdims=True, dtype=float) + 1e-5)
+    found = framework.numpy(norm.before(framework.array(X)))
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 def test_positions(framework):
     d2l = framework.d2l
     layer = d2l.PositionalEncoding(6, 20, **framework.options)
