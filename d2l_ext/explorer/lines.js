@@ -6,7 +6,7 @@ const same = text => ({ pytorch: text, mxnet: text, jax: text, tensorflow: text 
 export const LINES = {
   source: {
     at: "05_bahdanau_decoder#one-step-by-hand", name: "a source word",
-    how: "Its embedding goes through the encoder. What comes out, h, is both key and value.",
+    how: "Its embedding goes through the encoder. What comes out is what keys and values are made of.",
     code: same("outputs, hidden = encoder(src, src_valid_len)"),
   },
   query: {
@@ -81,7 +81,7 @@ export const LINES = {
   },
   word: {
     at: "04_seq2seq#fed-the-truth-or-its-own-words", name: "probability",
-    how: "The softmax of the logits, which a dense layer makes of the new state.",
+    how: "The softmax of the logits, which a dense layer makes of what the decoder has computed.",
     code: {
       pytorch: "found = torch.topk(torch.log_softmax(logits, dim=-1), best)",
       mxnet: "log_probs = npx.log_softmax(logits, axis=-1)",

@@ -26,7 +26,7 @@ export function readSafetensors(buffer) {
     throw broken("its header cannot be read");
   }
   if (header === null || typeof header !== "object") throw broken("its header cannot be read");
-  const { __metadata__: metadata = {}, ...entries } = header;
+  const { __metadata__, ...entries } = header, metadata = __metadata__ ?? {};
   const arrays = {};
   for (const [name, entry] of Object.entries(entries)) {
     const { dtype, shape, data_offsets: [from, to] = [] } = entry ?? {};
@@ -301,8 +301,14 @@ export function maskedSoftmax(scores, validLen = scores.length) {
 
 /** The indices of the `count` largest numbers, largest first; the first of equal ones wins. */
 export function largest(numbers, count) {
-  const order = Array.from(numbers.keys()).sort((i, j) => numbers[j] - numbers[i] || i - j);
-  return order.slice(0, count);
+  const best = [];
+  numbers.forEach((x, i) => {
+    if (best.length === count && !(x > numbers[best.at(-1)])) return;
+    const at = best.findIndex(j => x > numbers[j]);
+    best.splice(at < 0 ? best.length : at, 0, i);
+    if (best.length > count) best.pop();
+  });
+  return best;
 }
 
 // --- Attention ------------------------------------------------------------------------------------
@@ -324,6 +330,12 @@ function attend(query, scores, values, validLen, how) {
     ? maskedSoftmax(zeros(scores.length), validLen)
     : maskedSoftmax(scores.map(score => score / how.temperature), validLen);
   return { query, scores, weights, output: average(weights, values) };
+}
+
+/** What is looked at: the encoder's outputs, padding behind them, and how many of both count. */
+function memoryOf(outputs, how) {
+  const padding = Array.from({ length: how.padding }, () => zeros(outputs[0].length));
+  return { values: [...outputs, ...padding], validLen: outputs.length + (how.masked ? 0 : how.padding) };
 }
 
 // --- Chapter 05: the Bahdanau decoder -------------------------------------------------------------
@@ -373,9 +385,7 @@ class Seq2SeqAttentionDecoder {
   initState({ outputs, state }, how) {
     if (how.oneWay && this.bidirectional)
       outputs = outputs.map(h => h.map((x, i) => (i < this.num_hiddens ? x : 0)));
-    const validLen = how.masked ? outputs.length : outputs.length + how.padding;
-    const padding = Array.from({ length: how.padding }, () => zeros(outputs[0].length));
-    const values = [...outputs, ...padding];
+    const { values, validLen } = memoryOf(outputs, how);
     // Keys are projected once. They and the values are the same vectors, so to swap them is nothing.
     const keys = values.map(h => linear(h, this.arrays["decoder.attention.w_k"]));
     return { hidden: state, keys, values, validLen, how };
@@ -386,7 +396,11 @@ class Seq2SeqAttentionDecoder {
     const projected = linear(query, this.arrays["decoder.attention.w_q"]);
     const w_v = this.arrays["decoder.attention.w_v"].data;
     const scale = how.rescaled ? Math.sqrt(w_v.length) : 1;
-    return Float64Array.from(keys, key => dot(add(projected, key).map(Math.tanh), w_v) / scale);
+    return Float64Array.from(keys, key => {
+      let score = 0;
+      for (let i = 0; i < w_v.length; i++) score += Math.tanh(projected[i] + key[i]) * w_v[i];
+      return score / scale;
+    });
   }
 
   /** Feed a token: logits, the next state, and the numbers in between. */
@@ -479,11 +493,10 @@ class TransformerEncoder extends Transformer {
 
 class TransformerDecoder extends Transformer {
   initState({ outputs }, how) {
-    const validLen = how.masked ? outputs.length : outputs.length + how.padding;
-    const padding = Array.from({ length: how.padding }, () => zeros(this.num_hiddens));
+    const { values: padded, validLen } = memoryOf(outputs, how);
     const memory = [], past = [];
     for (let layer = 0; layer < this.num_layers; layer++) {
-      const [keys, values] = ["k", "v"].map(letter => [...outputs, ...padding].map(
+      const [keys, values] = ["k", "v"].map(letter => padded.map(
         h => this.project(`decoder.block.${layer}.cross`, letter, h)));
       memory.push(how.swapped ? { keys: values, values: keys } : { keys, values });
       past.push({ keys: [], values: [] });

@@ -13,15 +13,25 @@ const AT_FIRST = {
   ...AS_TRAINED, model: 0, s: null, beam: 1, truth: false, force: "", gold: true, gates: false,
   look: "source", block: -1, head: -1, at: 0, step: 1,
 };
-const LIMITS = { temperature: [0.1, 10], padding: [0, 8], beam: [1, 8], step: [1, 999], at: [0, 127] };
+const LIMITS = { temperature: [0.1, 10], padding: [0, 8], beam: [1, 8], step: [1, 999], at: [0, 127],
+  block: [-1, 99], head: [-1, 99] };
+// What is not as it was trained, in a few words
+const CHANGES = {
+  force: () => "a word was put in", truth: () => "fed the truth", beam: beam => `beam of ${beam}`,
+  temperature: temperature => `temperature ${temperature}`, padding: padding => `${padding} of padding`,
+  masked: () => "mask off", rescaled: () => "scale changed by √d", swapped: () => "keys for values",
+  uniform: () => "uniform weights", oneWay: () => "one-way encoder",
+};
 const LOOKS = { source: "the source", own: "its own words", encoder: "each other, in the encoder" };
 
 // What to try: settings, and what to look for. Words to put in are for a sentence of the grammar.
+// A kind of model may have a sentence and settings of its own, or nothing to try (null).
 const TRIES = [
   { name: "Force a word", set: { s: "this small white car is very new .", force: "0:ces", step: 2 },
     see: "The first word was to be cette, and is now ces. So petite becomes petits: the decoder answers to what is written. Choose another word yourself, at any step." },
   { name: "Feed the truth", set: { s: "must we not sing ?", truth: true, step: 4 },
-    see: "Each step reads the reference, as in training, so a wrong word is forgotten at once. Fed its own words, the model has to live with it." },
+    see: "Each step reads the reference, as in training, so a wrong word is forgotten at once. Fed its own words, the model has to live with it.",
+    transformer: { set: { s: "she is going to arrive tomorrow because paul sleeps with your big tired brothers .", truth: true, step: 5 } } },
   { name: "Softer softmax", set: { temperature: 4 },
     see: "Scores divided by 4: the weights spread, and the context becomes a mixture. At 0.1 one word has it all." },
   { name: "Mask off", set: { padding: 4, masked: false, temperature: 3 },
@@ -31,17 +41,27 @@ const TRIES = [
   { name: "Scaled or not", set: { rescaled: true },
     see: "Bahdanau’s scores divided by √d, the Transformer’s no longer. It acts like a temperature that the model was not trained for." },
   { name: "Keys for values", set: { swapped: true },
-    see: "Bahdanau’s keys and values are the same vectors: nothing changes. Choose the Transformer below, whose are not, and it falls apart." },
+    see: "Bahdanau’s keys and values are the same vectors, so nothing changes. A Transformer’s are not: there it all falls apart.",
+    transformer: { see: "Each head compares its query with what were the values, and adds up what were the keys. What is left of the translation?" } },
   { name: "One-way encoder", set: { s: "we work in the big hotel .", oneWay: true },
-    see: "No word knows what stands behind it: the outputs’ backward half is 0, or masked. The model was not trained so. What is left of the translation?" },
+    see: "No word knows what stands behind it: the outputs’ backward half is 0. The model was not trained so. What is left of the translation?",
+    transformer: { see: "No word knows what stands behind it: it is masked. The model was not trained so. Which word is wrong now, and which later word would it have needed?" } },
   { name: "Uniform weights", set: { uniform: true },
-    see: "Every word weighs the same, at each step: one context for all, the bottleneck of chapter 04. See where it begins to repeat itself." },
+    see: "Every word weighs the same, at each step: one context for all, the bottleneck of chapter 04. See where it begins to repeat itself.",
+    transformer: { see: "Every word weighs the same, in every block and head. Is it still a sentence? Is it still a translation of this one?" } },
   { name: "Beam of 2", set: { s: "the actress 's cake is good .", beam: 2, step: 3 },
-    see: "Greedy search starts with l’, and no noun fits. Here le stays in the race, and wins. Struck out is what was dropped." },
+    see: "Greedy search starts with l’, and no noun fits. Here le stays in the race, and wins. Struck out is what was dropped.",
+    transformer: { set: { s: "she is going to arrive tomorrow because paul sleeps with your big tired brothers .", beam: 2, step: 6 },
+      see: "Greedy search ends the sentence after demain. Here parce stays in the race, and wins. Struck out is what was dropped." } },
   { name: "Beam of 4", set: { s: "is the cow tired when i arrive ?", beam: 4, step: 99 },
-    see: "Four beginnings; thick is the way to the best. Was it the first at every step? Compare with beam 1, which forgets half of the question." },
+    see: "Four beginnings; thick is the way to the best. Was it the first at every step? Compare with beam 1, which forgets half of the question.",
+    transformer: { see: "Four beginnings; thick is the way to the best. Was it the first at every step? Then greedy search finds it, too." } },
   { name: "Gold alignment", set: { s: "this tired girl does not speak to these neighbors .", truth: true, step: 3 },
     see: "Frames: the word that it comes from, as the grammar knows. Look for weight beside its frame, under a word that is right all the same." },
+  { name: "One head", attention: null, set: { s: "this tired girl does not speak to these neighbors .", block: 1, head: 1, step: 3 },
+    see: "A single head of the last block: now there are scores, a query and an output. Choose other heads: which of them looks at the adjective’s noun?" },
+  { name: "Inside the encoder", attention: null, set: { s: "this tired girl does not speak to these neighbors .", look: "encoder", block: 1, head: 0, at: 2 },
+    see: "Here the source words look at each other. Press one, above: what does it look at? And in another head?" },
 ];
 
 // --- Making elements --------------------------------------------------------------------------------
@@ -67,7 +87,7 @@ function fill(parent, items, create, update) {
 
 /** Of a group of buttons Tab reaches one; the arrow keys move between them. */
 function rove(group, selector = "button") {
-  const buttons = () => [...group.querySelectorAll(selector)].filter(e => !e.disabled && e.style.visibility !== "hidden");
+  const buttons = () => [...group.querySelectorAll(selector)].filter(e => !e.disabled && !e.hidden && e.style.visibility !== "hidden");
   const settle = () => {
     const all = buttons();
     const reached = all.find(e => e.tabIndex === 0 && e.dataset.chosen) ?? all[0];
@@ -93,7 +113,8 @@ function rove(group, selector = "button") {
 
 const show = (x, digits = 2) => (Math.abs(x) < 0.5 / 10 ** digits ? 0 : x).toFixed(digits).replace("-", "−");
 const percent = p => (p >= 0.9995 ? "100 %" : p < 0.001 ? "< 0.1 %" : `${(100 * p).toFixed(1)} %`);
-const spoken = token => (token === " " ? "␣" : token.replace(/^ /, "␣"));
+const spoken = token => token.replaceAll(" ", "␣"); // pieces of words may begin with a space
+const heard = text => text.replaceAll("␣", " ");
 
 /** Numbers as a strip of colors: blue above 0, orange below, strongest at `limit`. */
 function paint(canvas, numbers, limit) {
@@ -137,6 +158,8 @@ class Explorer {
       this.model = this.loaded.get(asked);
     } catch (error) {
       this.say(`The model could not be loaded: ${error.message}.`, true);
+      for (const [number, model] of this.loaded) if (model === this.model) this.settings.model = number; // it stays
+      this.showRun();
       return;
     }
     this.useModel();
@@ -161,6 +184,7 @@ class Explorer {
       this.fillModels();
     } catch (error) {
       this.say(`${file.name} cannot be shown: ${error.message}. The model that was here is still here.`, true);
+      this.note.scrollIntoView({ block: "nearest" });
       return;
     }
     this.useModel();
@@ -168,16 +192,23 @@ class Explorer {
 
   /** Show the model's sentence: the one asked for, an example, or some of its words. */
   useModel() {
-    const { srcVocab, tgtVocab } = this.model;
+    const { settings, model } = this, { srcVocab, tgtVocab, config: { kind } } = model;
+    this.pause();
     this.examples = this.config.examples.filter(([source, target]) =>
       source.every(word => srcVocab.has(word)) && target.every(word => tgtVocab.has(word)));
-    this.settings.s ??= this.examples.length ? this.examples[0][0].join(" ")
-      : srcVocab.detokenize(srcVocab.tokens.filter(token => !/^<.*>$/.test(token)).slice(0, 4));
-    if (!this.config.small)
-      TRIES.forEach(({ set }, i) => { // what speaks of a sentence is for models that know its words
-        this.tryButtons[i].parentNode.hidden = set.s && !set.s.split(" ").every(word => srcVocab.has(word));
+    this.another.hidden = this.examples.length === 0;
+    settings.s ??= this.examples.length ? this.examples[0][0].join(" ")
+      : srcVocab.detokenize(srcVocab.tokens.filter(token => /^ ?\p{L}+$/u.test(token)).slice(0, 4));
+    if (this.root.activeElement !== this.input) this.input.value = settings.s;
+    if (!this.config.small) {
+      if (kind !== "transformer") settings.look = "source"; // all that its words look at
+      this.tries = TRIES.map(one => ({ ...one, ...one[kind] }));
+      this.tries.forEach(({ set, [kind]: own }, i) => { // what speaks of a sentence is for models that know its words
+        this.tryButtons[i].hidden = own === null || (set.s && !set.s.split(" ").every(word => srcVocab.has(word)));
       });
-    if (document.activeElement !== this.host || this.root.activeElement !== this.input) this.input.value = this.settings.s;
+      this.words.replaceChildren(...tgtVocab.tokens.slice(3).map(token => make("option", { value: spoken(token) })));
+      this.inspectNothing();
+    }
     this.offer();
     this.update({});
   }
@@ -195,6 +226,7 @@ class Explorer {
       const kind = typeof AT_FIRST[name];
       let value = kind === "number" ? Number(text) : kind === "boolean" ? text === "1" : text;
       if (kind === "number" && !Number.isFinite(value)) continue;
+      if (kind === "number" && name !== "temperature") value = Math.round(value);
       if (LIMITS[name]) value = Math.max(LIMITS[name][0], Math.min(value, LIMITS[name][1]));
       if (name === "model" && !this.config.models[value]) continue;
       if (name === "look" && !Object.hasOwn(LOOKS, value)) continue;
@@ -227,7 +259,8 @@ class Explorer {
     const forced = new Map();
     for (const part of this.settings.force.split(" ")) {
       const [, place, word] = /^(\d+):(.*)$/.exec(part) ?? [];
-      if (this.model.tgtVocab.has(word)) forced.set(Number(place), word);
+      const token = heard(word ?? "");
+      if (this.model.tgtVocab.has(token)) forced.set(Number(place), token);
     }
     return forced;
   }
@@ -237,7 +270,7 @@ class Explorer {
     for (const later of forced.keys()) if (later > place) forced.delete(later); // they answered to another beginning
     if (word === null) forced.delete(place);
     else forced.set(place, word);
-    const force = [...forced].map(([at, one]) => `${at}:${one}`).join(" ");
+    const force = [...forced].map(([at, one]) => `${at}:${spoken(one)}`).join(" ");
     this.change({ force, step: place + 1 });
   }
 
@@ -252,9 +285,10 @@ class Explorer {
 
   update(settings) {
     Object.assign(this.settings, settings);
-    this.message = null;
     try {
       this.run = this.compute();
+      const unknown = [...new Set(this.run.unknown)];
+      this.say(unknown.length ? `Not in the vocabulary, read as <unk>: ${unknown.join(", ")}.` : "", unknown.length > 0);
     } catch (error) {
       this.run = null;
       this.say(`${error.message[0].toUpperCase()}${error.message.slice(1)}.`, true);
@@ -283,6 +317,8 @@ class Explorer {
       const found = beamSearch(model, ids, { beamSize: settings.beam, how, forced: places });
       Object.assign(run, found, { words: found.ids.map(id => tgtVocab.tokens[id]) });
     }
+    if (!run.steps.every(step => step.logits.every(Number.isFinite)))
+      throw new Error("the model computes infinite numbers or NaN; its training may have diverged");
     run.encoded = run.steps[0].state.encoded;
     run.words.forEach((word, k) => {
       const step = run.steps[k];
@@ -298,23 +334,36 @@ class Explorer {
     return run;
   }
 
-  /** The looks of a block's heads that are shown, for the step; and the words that they look at. */
-  looksOf(k) {
-    const { look, at } = this.settings, { run } = this, step = run.steps[k];
-    if (look === "own") return { blocks: step.own, keys: ["<bos>", ...run.words.slice(0, k)] };
-    if (look === "encoder") {
-      const place = Math.min(at, run.length);
-      return { blocks: run.encoded.looks.map(rows => rows[place]), keys: run.source.slice(0, run.length + 1) };
-    }
-    return { blocks: step.looks, keys: run.source };
+  // What is shown has a row for each step so far or, in the encoder, for each source word
+
+  get row() { return this.settings.look === "encoder" ? Math.min(this.settings.at, this.run.length) : this.settings.step - 1; }
+
+  get rows() {
+    const { run, settings } = this;
+    return settings.look === "encoder" ? run.source.slice(0, run.length + 1) : run.words.slice(0, settings.step);
+  }
+
+  /** What a row looks with, each block's heads; and the words that they look at. */
+  looksOf(row) {
+    const { run } = this, { look } = this.settings;
+    if (look === "own") return { blocks: run.steps[row].own, keys: ["<bos>", ...run.words.slice(0, row)] };
+    if (look === "encoder")
+      return { blocks: run.encoded.looks.map(places => places[row]), keys: run.source.slice(0, run.length + 1) };
+    return { blocks: run.steps[row].looks, keys: run.source };
+  }
+
+  /** The block that is shown; as long as nobody has asked for one, the last. */
+  get block() {
+    const { block } = this.settings, last = this.run.steps[0].looks.length - 1;
+    return block < 0 ? last : Math.min(block, last);
   }
 
   /** The look that is shown: one head's, or the mean of a block's. */
-  lookOf(k) {
-    const { blocks, keys } = this.looksOf(k), { block, head } = this.settings;
-    const heads = blocks.at(Math.min(block, blocks.length - 1));
-    if (heads.length === 1 || heads[head]) return { ...(heads[head] ?? heads[0]), keys };
-    const weights = heads[0].weights.map((_, i) => heads.reduce((sum, one) => sum + one.weights[i], 0) / heads.length);
+  lookOf(row = this.row) {
+    const { blocks, keys } = this.looksOf(row), heads = blocks[this.block];
+    const one = heads.length === 1 ? heads[0] : heads[this.settings.head];
+    if (one) return { ...one, keys };
+    const weights = heads[0].weights.map((_, i) => heads.reduce((sum, { weights }) => sum + weights[i], 0) / heads.length);
     return { weights, keys, scores: null, query: null, output: null };
   }
 
@@ -322,9 +371,9 @@ class Explorer {
 
   build() {
     const { small } = this.config;
-    this.input = make("input", { type: "text", autocomplete: "off", spellcheck: false,
-      oninput: () => { this.offer(); this.change({ s: this.input.value, force: "", step: 1, at: 0 }); } });
-    const another = make("button", { type: "button", onclick: () => this.another() }, "Another one");
+    this.input = make("input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: false,
+      oninput: () => this.type() });
+    this.another = make("button", { type: "button", hidden: true, onclick: () => this.showAnother() }, "Another one");
     this.offers = make("div", { className: "offers", role: "group", "aria-label": "Words of the vocabulary" });
     this.settleOffers = rove(this.offers);
     this.note = make("p", { className: "message" });
@@ -345,86 +394,130 @@ class Explorer {
       this.slider, this.count);
     this.status = make("p", { className: "message" });
     this.status.setAttribute("role", "status");
-    this.inspector = make("aside", { className: "inspect", "aria-label": "The numbers and the code" });
     this.body = make("div", {},
       make("div", { className: "row" }, make("span", {}, "Source"), this.source),
       make("div", { className: "row" }, make("span", {}, "Target"), this.target),
       transport, this.status);
-    this.root.append(
-      make("div", { className: "sentence" }, make("label", {}, "Sentence", this.input), another),
-      this.offers, this.note, this.body);
+    const sentence = make("div", { className: "sentence" }, make("label", {}, "Sentence", this.input), this.another);
+    this.root.append(sentence, this.offers, this.note, this.body);
+    this.parts = [this.body]; // what is hidden if there is nothing to show
     if (small) {
       this.more = make("a", {}, "Open the explorer: every number of these steps, and what to try");
       this.body.append(make("p", {}, this.more));
       return;
     }
-    this.buildStep();
-    this.root.append(this.buildTries(), this.buildSettings());
+    sentence.append(this.buildLink(), make("label", { className: "model" }, "Model", this.buildChooser()));
+    const numbers = this.buildNumbers();
+    this.inspector = make("aside", { className: "inspect", "aria-label": "The numbers and the code" });
     this.inspectNothing();
-    for (const event of ["dragover", "dragleave", "drop"])
-      this.host.addEventListener(event, one => {
+    this.root.append(this.buildTries(), this.buildSettings(), numbers, this.inspector);
+    this.parts.push(numbers, this.inspector);
+    this.host.addEventListener("pointermove", event => this.moved(event));
+    for (const event of ["dragover", "dragleave", "drop"]) // wherever on the page
+      addEventListener(event, one => {
+        if (!one.dataTransfer?.types.includes("Files")) return; // a word, dragged into a field
         one.preventDefault();
-        this.body.classList.toggle("dropping", event === "dragover");
+        this.host.classList.toggle("dropping", event === "dragover");
         if (event === "drop" && one.dataTransfer.files[0]) this.openFile(one.dataTransfer.files[0]);
       });
   }
 
-  buildStep() {
+  buildLink() {
+    const text = "Copy a link to this";
+    const copy = make("button", { type: "button", hidden: location.protocol === "about:", onclick: async () => {
+      this.touched = true;
+      this.writeLink();
+      try {
+        await navigator.clipboard.writeText(new URL(this.link(), location.href).href);
+        copy.textContent = "Copied";
+      } catch {
+        copy.textContent = "It is in the address bar";
+      }
+      setTimeout(() => { copy.textContent = text; }, 2000);
+    } }, text);
+    return copy;
+  }
+
+  buildChooser() {
+    this.chooser = make("select", { onchange: () => {
+      this.touched = true;
+      this.settings.model = Number(this.chooser.value);
+      this.writeLink();
+      this.start();
+    } });
+    this.fillModels();
+    return this.chooser;
+  }
+
+  /** Everything below the settings: heads, search, and the numbers of the step. */
+  buildNumbers() {
+    const columnHead = names => make("thead", {}, make("tr", {}, ...names.map(name => make("th", { scope: "col" }, name))));
     this.lookTitle = make("caption");
     this.lookBody = make("tbody");
     this.settleLook = rove(this.lookBody);
-    const head = make("tr", {}, ...["word", "score", "weight"].map(name => make("th", { scope: "col" }, name)));
-    const look = make("section", {}, make("table", {}, this.lookTitle, make("thead", {}, head), this.lookBody), this.inspector);
-    this.strips = make("section");
+    const look = make("section", {}, make("table", {}, this.lookTitle, columnHead(["word", "score", "weight"]), this.lookBody));
+    this.strips = make("div");
+    this.stripsPart = make("section", {}, make("p", { className: "soft" }, "Vectors, number by number: blue is above 0, orange below."), this.strips);
     this.nextTitle = make("caption");
     this.nextBody = make("tbody");
     this.settleNext = rove(this.nextBody);
-    const columns = make("tr", {}, ...["word", "probability", ""].map(name => make("th", { scope: "col" }, name || make("span", { className: "unseen" }, "choose"))));
-    this.own = make("input", { type: "text", list: "target-words", autocomplete: "off", "aria-label": "Another word for this place" });
+    this.own = make("input", { type: "text", list: "target-words", autocomplete: "off", autocapitalize: "off",
+      "aria-label": "Another word for this place", placeholder: "another word" });
     this.words = make("datalist", { id: "target-words" });
-    this.undo = make("button", { type: "button", onclick: () => this.force(this.settings.step - 1, null) }, "Let the model choose");
     const put = () => {
-      const word = this.own.value.trim();
-      if (this.model.tgtVocab.has(word)) this.force(this.settings.step - 1, word);
-      else this.say(`“${word}” is not in the target's vocabulary.`, true);
+      const typed = this.own.value.trim(), { tgtVocab } = this.model;
+      const word = [heard(typed), ` ${typed}`].find(one => tgtVocab.has(one));
+      if (word !== undefined) return this.force(this.settings.step - 1, word);
+      this.own.setCustomValidity(typed ? `“${typed}” is not in the target's vocabulary.` : "Type a word of the target's vocabulary.");
+      this.own.reportValidity();
     };
+    this.own.addEventListener("input", () => this.own.setCustomValidity(""));
     this.own.addEventListener("keydown", event => { if (event.key === "Enter") put(); });
-    const next = make("section", {},
-      make("table", {}, this.nextTitle, make("thead", {}, columns), this.nextBody),
+    this.undo = make("button", { type: "button", onclick: () => {
+      if (this.run.forced.has(this.settings.step - 1)) this.force(this.settings.step - 1, null);
+    } }, "Let the model choose");
+    const next = make("section", { className: "next" },
+      make("table", {}, this.nextTitle, columnHead(["word", "probability", make("span", { className: "unseen" }, "choose")]), this.nextBody),
       make("div", { className: "force" }, this.own, this.words, make("button", { type: "button", onclick: put }, "Write this word"), this.undo));
     this.heads = make("div", { className: "heads" });
     this.settleHeads = rove(this.heads);
-    this.kind = make("select", { onchange: () => this.change({ look: this.kind.value, head: -1 }) },
+    this.kind = make("select", { onchange: () => this.change({ look: this.kind.value }) },
       ...Object.entries(LOOKS).map(([value, text]) => make("option", { value }, text)));
+    this.headsNote = make("p", { className: "soft" });
     this.headsPart = make("section", {}, make("h2", {}, "Heads and layers"),
-      make("label", {}, "Words look at ", this.kind), this.heads);
+      make("label", {}, "Words look at ", this.kind), this.headsNote, this.heads);
     this.tree = make("div", { className: "tree", role: "group", "aria-label": "The beginnings that the search followed" });
     this.settleTree = rove(this.tree);
     this.treePart = make("section", {}, make("h2", {}, "The search"),
       make("p", { className: "soft" }, "A column for each step, the best first. Struck out: dropped. Thick: the way to the best. The number is the mean log-probability."),
       this.tree);
     this.allTable = make("table");
-    this.all = make("details", { className: "all", ontoggle: () => this.showAll() },
-      make("summary", {}, "All steps so far, as a table of weights"), make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": "Weights of all steps" }, this.allTable));
-    this.body.append(make("div", { className: "columns" }, look, make("div", {}, next, this.strips)),
-      this.headsPart, this.treePart, this.all);
+    this.allTitle = make("summary");
+    this.all = make("details", { className: "all", ontoggle: () => this.showAll() }, this.allTitle,
+      make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": "Weights of all steps" }, this.allTable));
+    return make("div", {}, this.headsPart, this.treePart,
+      make("div", { className: "columns" }, look, make("div", {}, next, this.stripsPart)), this.all);
   }
 
   buildTries() {
-    const list = make("ul", { className: "tries" }, ...TRIES.map(({ name, set, see }) => {
-      const press = make("button", { type: "button", "aria-pressed": "false", onclick: () => {
-        const { s, model } = this.settings;
-        this.input.value = set.s ?? s;
-        this.change({ ...AT_FIRST, s, model, ...set });
-      } }, name);
-      return make("li", {}, press, make("span", {}, see));
+    const button = (name, onclick) => make("button", { type: "button", onclick }, name);
+    this.tryButtons = TRIES.map(({ name }, i) => button(name, () => {
+      const { s, model } = this.settings, { set } = this.tries[i];
+      this.input.value = set.s ?? s;
+      this.change({ ...AT_FIRST, s, model, ...set });
     }));
-    this.tryButtons = [...list.querySelectorAll("button")];
-    const reset = make("button", { type: "button", onclick: () => {
+    this.reset = button("As it was trained", () => {
       const { s, model } = this.settings;
+      this.showHint(null);
       this.change({ ...AT_FIRST, s, model });
-    } }, "As it was trained");
-    return make("section", { className: "tries-part" }, make("h2", {}, "Things to try"), list, make("p", {}, reset));
+    });
+    const title = make("span", { id: "tries-title" }, "Things to try");
+    const group = make("div", { className: "pills", role: "group", "aria-labelledby": title.id }, title, this.reset, ...this.tryButtons);
+    this.settleTries = rove(group);
+    this.hintText = make("p", { className: "hint", "aria-live": "polite" });
+    this.showHint(null);
+    this.triesPart = make("section", { className: "tries-part" }, group, this.hintText);
+    return this.triesPart;
   }
 
   buildSettings() {
@@ -433,8 +526,8 @@ class Explorer {
       inputs[name] = make("input", { type: "checkbox", onchange: () => this.change({ [name]: inputs[name].checked }) });
       return make("label", {}, inputs[name], text);
     };
-    const range = (name, text, options) => {
-      inputs[name] = make("input", { type: "range", ...options, oninput: () => this.change({ [name]: options.read?.(inputs[name].valueAsNumber) ?? inputs[name].valueAsNumber }) });
+    const range = (name, text, options, read = x => x) => {
+      inputs[name] = make("input", { type: "range", ...options, oninput: () => this.change({ [name]: read(inputs[name].valueAsNumber) }) });
       this[`${name}Shown`] = make("span");
       return make("label", {}, text, inputs[name], this[`${name}Shown`]);
     };
@@ -444,43 +537,24 @@ class Explorer {
       return make("label", {}, input, text);
     }));
     const group = (title, ...children) => make("fieldset", {}, make("legend", {}, title), ...children);
-    this.chooser = make("select", { onchange: () => {
-      this.touched = true;
-      this.pause();
-      this.settings = { ...this.settings, model: Number(this.chooser.value), look: "source", block: -1, head: -1 };
-      this.writeLink();
-      this.start();
-    } });
-    this.fillModels();
     const file = make("input", { type: "file", accept: ".safetensors", className: "unseen", tabIndex: -1, "aria-label": "A model's file",
       onchange: () => { if (file.files[0]) this.openFile(file.files[0]); file.value = ""; } });
-    const copy = make("button", { type: "button", onclick: async () => {
-      this.touched = true;
-      this.writeLink();
-      try {
-        await navigator.clipboard.writeText(new URL(this.link(), location.href).href);
-        copy.textContent = "Copied";
-      } catch {
-        copy.textContent = "It is in the address bar";
-      }
-      setTimeout(() => { copy.textContent = "Copy a link to this"; }, 2000);
-    } }, "Copy a link to this");
-    copy.hidden = location.protocol === "about:";
     this.truthNote = make("small");
-    const trained = group("Attention to the source",
-      range("temperature", "Temperature ", { min: -1, max: 1, step: 0.05, read: x => Number((10 ** x).toFixed(2)) }),
-      range("padding", "Padding ", { min: 0, max: 8, step: 1 }),
-      check("masked", "mask: keep padding out"), check("rescaled", "change the scale by √d"),
-      check("swapped", "keys for values, values for keys"), check("uniform", "uniform weights"),
-      check("oneWay", "encoder reads one way only"));
-    return make("section", { className: "settings-part" }, make("h2", {}, "Settings"), make("div", { className: "settings" },
-      make("div", {},
-        group("The decoder is fed", radios("truth", [[false, "its own words"], [true, "the truth"]]), this.truthNote),
-        group("Beam", radios("beam", [[1, "1, greedy"], [2, "2"], [4, "4"]])),
-        group("Shown", check("gold", "gold alignment"), check("gates", "gates of the recurrent unit")),
-        group("Model", make("label", {}, "Model", this.chooser),
-          make("button", { type: "button", onclick: () => file.click() }, "Open a file, or drop one here"), file, " ", copy)),
-      trained));
+    this.changes = make("small");
+    return make("details", { className: "settings-part" }, make("summary", {}, "Settings ", this.changes),
+      make("div", { className: "settings" },
+        make("div", {},
+          group("The decoder is fed", radios("truth", [[false, "its own words"], [true, "the truth"]]), this.truthNote),
+          group("Beam", radios("beam", [[1, "1, greedy"], [2, "2"], [4, "4"]])),
+          group("Shown", check("gold", "gold alignment"), check("gates", "gates of the recurrent unit"))),
+        make("div", {},
+          group("Attention to the source",
+            range("temperature", "Temperature ", { min: -1, max: 1, step: 0.05 }, x => Number((10 ** x).toFixed(2))),
+            range("padding", "Padding ", { min: 0, max: 8, step: 1 }),
+            check("masked", "mask: keep padding out"), check("rescaled", "change the scale by √d"),
+            check("swapped", "keys for values, values for keys"), check("uniform", "uniform weights"),
+            check("oneWay", "encoder reads one way only")),
+          group("A model of your own", make("button", { type: "button", onclick: () => file.click() }, "Open a file, or drop one here"), file))));
   }
 
   fillModels() {
@@ -489,13 +563,14 @@ class Explorer {
 
   // --- What the reader does ---
 
-  another() {
-    if (!this.examples?.length) {
-      this.say("No sentence is stored for this model; type one.", true);
-      return;
-    }
+  showAnother() {
     const at = this.examples.findIndex(([source]) => source.join(" ") === this.settings.s);
     this.input.value = this.examples[(at + 1) % this.examples.length][0].join(" ");
+    this.type();
+  }
+
+  /** The sentence is another one. */
+  type() {
     this.offer();
     this.change({ s: this.input.value, force: "", step: 1, at: 0 });
   }
@@ -504,14 +579,12 @@ class Explorer {
   offer() {
     const vocab = this.model?.srcVocab;
     if (!vocab) return;
-    const [, before, begun] = /^(.*?)([^\s]*)$/s.exec(this.input.value);
+    const begun = /\S*$/.exec(this.input.value)[0];
     const found = vocab.tokens.filter(token => !/^<.*>$/.test(token) && token !== begun && token.trim() === token
       && token.startsWith(begun.toLowerCase())).slice(0, 8);
     fill(this.offers, found, () => make("button", { type: "button", onclick: event => {
-      const [, kept] = /^(.*?)([^\s]*)$/s.exec(this.input.value);
-      this.input.value = `${kept}${event.currentTarget.textContent} `;
-      this.offer();
-      this.change({ s: this.input.value, force: "", step: 1, at: 0 });
+      this.input.value = this.input.value.replace(/\S*$/, () => `${event.currentTarget.textContent} `);
+      this.type();
       this.input.focus();
     } }), (button, token) => { button.textContent = token; });
     this.settleOffers();
@@ -541,10 +614,8 @@ class Explorer {
   }
 
   say(text, wrong = false) {
-    this.message = text;
     this.note.textContent = text;
     this.note.classList.toggle("wrong", wrong);
-    this.note.hidden = !text;
   }
 
   // --- Showing ---
@@ -552,14 +623,10 @@ class Explorer {
   /** The sentence and its settings, after a change. */
   showRun() {
     const { run, settings } = this;
-    this.body.hidden = !run;
+    for (const part of this.parts) part.hidden = !run;
     if (!this.config.small) this.showSettings();
     this.writeLink();
     if (!run) return;
-    if (!this.message) {
-      const unknown = [...new Set(run.unknown)];
-      this.say(unknown.length ? `Not in the vocabulary, read as <unk>: ${unknown.join(", ")}.` : "", unknown.length > 0);
-    }
     settings.step = Math.max(1, Math.min(settings.step, run.words.length));
     this.slider.max = run.words.length;
     fill(this.source, run.source, i => this.makeWord(() => {
@@ -575,37 +642,34 @@ class Explorer {
         word.classList.toggle("forced", run.forced.has(k));
       });
     this.settleSource();
-    if (!this.config.small) {
-      this.showTree();
-      this.words.replaceChildren(...this.model.tgtVocab.tokens.slice(3).map(value => make("option", { value })));
-    }
+    if (!this.config.small) this.showTree();
     this.showStep();
     this.settleTarget();
   }
 
   makeWord(press, point) {
     const word = make("button", { type: "button", className: "word", onclick: press }, make("span"), make("small"));
-    for (const event of ["pointerenter", "focus"]) word.addEventListener(event, point);
+    this.watch(word, point);
     return word;
   }
 
   /** One step: what it looked at, and what it writes. */
   showStep() {
     const { run, settings, config } = this, k = settings.step - 1, step = run.steps[k];
-    const look = this.lookOf(k);
+    const look = this.lookOf();
     this.slider.value = settings.step;
     this.count.textContent = `step ${settings.step} of ${run.words.length}`;
     const gold = i => settings.gold && settings.look === "source" && run.gold.has(`${i} ${k}`);
     const weigh = (group, weights) => [...group.children].forEach((word, i) => {
       const weight = weights?.[i];
       word.style.setProperty("--w", weight === undefined ? 0 : weight.toFixed(3));
-      word.lastChild.textContent = weight === undefined ? "\u00a0" : weight.toFixed(2);
+      word.lastChild.textContent = weights ? weight?.toFixed(2) ?? "\u00a0" : "";
     });
     weigh(this.source, settings.look === "own" ? null : look.weights);
     weigh(this.target, settings.look === "own" ? look.weights.subarray(1) : null);
     [...this.source.children].forEach((word, i) => {
       word.classList.toggle("gold", gold(i));
-      word.classList.toggle("now", settings.look === "encoder" && i === Math.min(settings.at, run.length));
+      word.classList.toggle("now", settings.look === "encoder" && i === this.row);
     });
     [...this.target.children].forEach((word, j) => {
       word.classList.toggle("later", j > k);
@@ -614,12 +678,7 @@ class Explorer {
       if (j === k) word.setAttribute("aria-current", "step");
       else word.removeAttribute("aria-current");
     });
-    const most = look.weights.indexOf(Math.max(...look.weights));
-    const chance = Math.exp(step.logProbs[this.model.tgtVocab.idOf(run.words[k])]);
-    const why = run.forced.has(k) ? ", because you say so" : run.truth ? ", because it is the truth" : "";
-    this.status.textContent = `“${spoken(run.words[k])}” is written${why} (${percent(chance)}`
-      + `${step.said === run.words[k] ? "" : `; likelier here: “${spoken(step.said)}”`})`
-      + `; most weight: “${spoken(look.keys[most])}” ${look.weights[most].toFixed(2)}.`;
+    this.status.textContent = this.describe(k, step, look, gold);
     this.writeLink();
     if (config.small) {
       this.more.href = `${config.explorer}#${new URLSearchParams({ s: settings.s, step: settings.step })}`;
@@ -630,35 +689,51 @@ class Explorer {
     this.showStrips(look, step);
     this.showHeads();
     this.showNodes();
-    if (this.all.open) this.showAll();
-    this.refreshInspector();
+    this.showAll();
+    this.pointed?.(); // what is pointed at has other numbers now
+  }
+
+  /** The step in a sentence. */
+  describe(k, step, { keys, weights }, gold) {
+    const { run, settings, model } = this, word = run.words[k];
+    const quote = token => `“${spoken(token)}”`;
+    const why = run.forced.has(k) ? ", because you say so" : run.truth ? ", because it is the truth" : "";
+    const chance = percent(Math.exp(step.logProbs[model.tgtVocab.idOf(word)]));
+    const likelier = step.said === word ? "" : `; likelier here: ${quote(step.said)}`;
+    const most = weights.indexOf(Math.max(...weights)), at = `${quote(keys[most])} ${weights[most].toFixed(2)}`;
+    const golden = keys.filter((_, i) => gold(i)).map(quote).join(", ");
+    const end = word === "<eos>" ? ", the end," : "";
+    const givesUp = k === run.words.length - 1 && word !== "<eos>";
+    return `${quote(word)}${end} is written${why} (${chance}${likelier}); `
+      + `${settings.look === "encoder" ? `${quote(this.rows[this.row])} gives most weight to` : "most weight:"} ${at}`
+      + `${golden && `; gold: ${golden}`}.${givesUp ? ` Here the search gives up: no <eos> after ${k + 1} words.` : ""}`;
   }
 
   showLook({ keys, scores, weights }, gold) {
-    const { run, settings } = this, transformer = this.model.config.kind === "transformer";
-    const word = settings.look === "encoder" ? run.source[Math.min(settings.at, run.length)] : run.words[settings.step - 1];
-    this.lookTitle.textContent = `What ${settings.look === "own" ? "the step that writes" : settings.look === "encoder" ? "the source word" : "the step that writes"} `
-      + `“${spoken(word)}” looks at`;
+    const { settings } = this;
+    this.lookTitle.textContent = `What ${settings.look === "encoder" ? "the source word" : "the step that writes"} `
+      + `“${spoken(this.rows[this.row])}” looks at`;
+    if (this.model.config.kind === "transformer")
+      this.lookTitle.append(make("small", {}, scores ? ` (block ${this.block + 1}, head ${settings.head + 1})`
+        : ` (block ${this.block + 1}, the mean of the block's heads; choose a head above for its scores)`));
     const limit = scores ? scores.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9) : 1;
     fill(this.lookBody, keys, i => {
       const cell = kind => {
         const number = make("button", { type: "button", className: "plain number" });
-        for (const event of ["pointerenter", "focus", "click"]) number.addEventListener(event, () => this.inspectLook(kind, i));
-        const bar = make("span", { className: "bar" });
-        if (kind === "score") bar.classList.add("signed");
-        bar.addEventListener("pointerenter", () => this.inspectLook(kind, i));
+        const bar = make("span", { className: kind === "score" ? "bar signed" : "bar" });
+        for (const part of [number, bar]) this.watch(part, () => this.inspectLook(kind, i));
         return make("td", {}, make("div", { className: "cell" }, number, bar));
       };
       return make("tr", {}, make("th", { scope: "row" }), cell("score"), cell("weight"));
     }, (row, key, i) => {
       const [name, score, weight] = row.children;
       name.textContent = spoken(key);
-      row.classList.toggle("gold", gold(i));
       name.classList.toggle("gold", gold(i));
       if (gold(i)) name.append(make("span", { className: "unseen" }, " (gold)"));
       const set = (cell, value, part) => {
         const [number, bar] = cell.firstChild.children;
         number.textContent = value === undefined ? "–" : show(value);
+        bar.style.visibility = value === undefined ? "hidden" : "";
         bar.style.setProperty("--v", value === undefined ? 0 : part.toFixed(4));
         bar.classList.toggle("below", value < 0);
       };
@@ -666,21 +741,22 @@ class Explorer {
       set(weight, weights[i], weights[i]);
     });
     this.settleLook();
-    this.lookTitle.append(transformer && !scores ? make("small", {}, " (the mean of the block's heads; choose a head below for its scores)") : "");
   }
 
   showNext(k, step) {
-    const { run, settings } = this, { tgtVocab } = this.model;
+    const { run } = this, { tgtVocab } = this.model;
     const ids = [...step.best], chosen = tgtVocab.idOf(run.words[k]);
     if (!ids.includes(chosen)) ids.push(chosen);
     this.nextTitle.textContent = run.truth ? "The likeliest words; bold is the one that is fed" : "The likeliest next words";
     fill(this.nextBody, ids, () => {
-      const number = make("button", { type: "button", className: "plain number" });
+      const number = make("button", { type: "button", className: "plain number chance" });
       const bar = make("span", { className: "bar" });
       const row = make("tr", {}, make("th", { scope: "row" }), make("td", {}, make("div", { className: "cell" }, number, bar)),
-        make("td", {}, make("button", { type: "button", onclick: () => this.force(this.settings.step - 1, tgtVocab.tokens[row.word]) }, "write it")));
-      for (const event of ["pointerenter", "focus", "click"]) number.addEventListener(event, () => this.inspectWord(row.word));
-      bar.addEventListener("pointerenter", () => this.inspectWord(row.word));
+        make("td", {}, make("button", { type: "button", onclick: () => {
+          const place = this.settings.step - 1, word = this.model.tgtVocab.tokens[row.word];
+          if (word !== this.run.words[place]) this.force(place, word);
+        } }, "write it")));
+      for (const part of [number, bar]) this.watch(part, () => this.inspectWord(row.word));
       return row;
     }, (row, id) => {
       row.word = id;
@@ -688,16 +764,14 @@ class Explorer {
       name.textContent = spoken(tgtVocab.tokens[id]);
       row.classList.toggle("now", id === chosen);
       number.textContent = percent(p);
-      number.style.width = "4.6rem";
       bar.style.setProperty("--v", p.toFixed(4));
-      choose.firstChild.disabled = id === chosen;
+      choose.firstChild.setAttribute("aria-disabled", id === chosen); // disabled, it would lose the focus
       choose.firstChild.setAttribute("aria-label", `write it: ${tgtVocab.tokens[id]}`);
     });
     this.settleNext();
-    this.undo.hidden = !run.forced.has(k);
+    this.undo.setAttribute("aria-disabled", !run.forced.has(k));
     this.own.value = "";
-    this.headsPart.hidden = this.model.config.kind !== "transformer";
-    this.kind.value = settings.look;
+    this.own.setCustomValidity("");
   }
 
   /** The vectors of a step, each a strip: query, context and, if asked for, the gates. */
@@ -710,16 +784,19 @@ class Explorer {
         for (const [name, text] of [["r", "Reset gate r"], ["z", "Update gate z"], ["n", "Candidate n"], ["h", "New state"]])
           shown.push([name, text + of, gates[name]]);
       });
+    this.stripsPart.hidden = shown.length === 0;
     fill(this.strips, shown, () => {
       const canvas = make("canvas", { tabIndex: 0, role: "img" });
       const strip = make("div", { className: "strip" }, make("span"), canvas);
-      const inspect = i => this.inspect(strip.key, strip.title_, strip.numbers, i);
-      canvas.addEventListener("focus", () => inspect());
-      canvas.addEventListener("pointermove", event => inspect(Math.min(strip.numbers.length - 1,
-        Math.max(0, Math.floor((event.offsetX / canvas.clientWidth) * strip.numbers.length)))));
+      const point = i => this.point(() => (strip.isConnected ? this.inspect(...strip.shown, i) : this.inspectNothing()));
+      const pointAt = ({ offsetX }) => point(Math.min(canvas.width - 1,
+        Math.max(0, Math.floor((offsetX / canvas.clientWidth) * canvas.width))));
+      canvas.addEventListener("focus", () => point());
+      canvas.addEventListener("click", pointAt); // a finger's, which comes after the focus
+      canvas.addEventListener("pointermove", event => { if (this.moved(event)) pointAt(event); });
       return strip;
     }, (strip, [key, title, numbers]) => {
-      Object.assign(strip, { key, title_: title, numbers });
+      strip.shown = [key, title, numbers];
       const low = numbers.reduce((a, b) => Math.min(a, b)), high = numbers.reduce((a, b) => Math.max(a, b));
       strip.firstChild.textContent = `${title}, ${numbers.length} numbers from ${show(low)} to ${show(high)}`;
       strip.lastChild.setAttribute("aria-label", strip.firstChild.textContent);
@@ -729,16 +806,16 @@ class Explorer {
 
   /** A small picture of every head: a row for each step so far, a column for each word looked at. */
   showHeads() {
+    const { settings } = this, { kind, num_layers, num_heads } = this.model.config;
+    this.headsPart.hidden = kind !== "transformer";
     if (this.headsPart.hidden) return;
-    const { run, settings } = this, k = settings.step - 1, { num_layers, num_heads } = this.model.config;
-    const place = Math.min(settings.at, run.length);
-    const rows = settings.look === "encoder" ? run.encoded.looks[0].map((_, t) => t) : run.steps.slice(0, k + 1).map((_, t) => t);
-    const looks = t => (settings.look === "encoder" ? run.encoded.looks.map(all => all[t])
-      : run.steps[t][settings.look === "own" ? "own" : "looks"]);
-    const all = rows.map(looks), current = settings.look === "encoder" ? place : k;
-    const total = settings.look === "encoder" ? rows.length : run.steps.length;
+    this.kind.value = settings.look;
+    this.headsNote.textContent = `A row for each ${settings.look === "encoder" ? "source word" : "step so far"}, gold for this one; `
+      + "a column for each word that is looked at; the stronger, the more weight. Press a head to see its numbers.";
+    const all = this.rows.map((_, row) => this.looksOf(row).blocks);
+    const total = settings.look === "encoder" ? all.length : this.run.steps.length;
     const width = all.at(-1)[0][0].weights.length;
-    const block = settings.block < 0 ? num_layers - 1 : Math.min(settings.block, num_layers - 1);
+    const blue = getComputedStyle(this.slider).accentColor.match(/\d+/g); // lighter on black
     const blocks = Array.from({ length: num_layers }, (_, i) => i);
     fill(this.heads, blocks, layer => {
       const buttons = Array.from({ length: num_heads + 1 }, (_, head) => {
@@ -750,14 +827,14 @@ class Explorer {
       });
       return make("div", {}, make("span", {}, `Block ${layer + 1}`), ...buttons);
     }, (line, layer) => [...line.children].slice(1).forEach((button, head) => {
-      const chosen = layer === block && (head === settings.head || (head === num_heads && settings.head < 0));
+      const chosen = layer === this.block && (head === settings.head || (head === num_heads && settings.head < 0));
       button.setAttribute("aria-pressed", chosen);
       const canvas = button.querySelector("canvas");
       if (!canvas) return;
       canvas.width = width, canvas.height = total;
       const pixels = new ImageData(width, total);
-      all.forEach((looks, t) => looks[layer][head].weights.forEach((weight, i) => {
-        pixels.data.set(t === current ? [230, 159, 0] : [0, 114, 178], 4 * (t * width + i));
+      all.forEach((blocks, t) => blocks[layer][head].weights.forEach((weight, i) => {
+        pixels.data.set(t === this.row ? [230, 159, 0] : blue, 4 * (t * width + i));
         pixels.data[4 * (t * width + i) + 3] = 255 * weight;
       }));
       canvas.getContext("2d").putImageData(pixels, 0, 0);
@@ -774,13 +851,13 @@ class Explorer {
       this.tree.replaceChildren();
       return;
     }
-    const WIDTH = 124, HEIGHT = 48, em = { width: 102, height: 40 };
+    const WIDTH = 124, HEIGHT = 48, NODE = { width: 102, height: 40 };
     const best = new Set(path), places = new Map();
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     const buttons = [];
     const line = (from, to, thick) => {
       const one = document.createElementNS("http://www.w3.org/2000/svg", "line");
-      const ends = { x1: from.x + em.width, y1: from.y + em.height / 2, x2: to.x, y2: to.y + em.height / 2 };
+      const ends = { x1: from.x + NODE.width, y1: from.y + NODE.height / 2, x2: to.x, y2: to.y + NODE.height / 2 };
       for (const [name, value] of Object.entries(ends)) one.setAttribute(name, value);
       if (thick) one.setAttribute("class", "best");
       svg.append(one);
@@ -796,9 +873,9 @@ class Explorer {
         const out = rank >= kept.length, again = before.has(beam);
         if (!out) places.set(beam, at);
         const label = again ? "(ended)" : spoken(this.model.tgtVocab.tokens[beam.token]);
-        const button = make("button", { type: "button", className: "node", onclick: () => this.inspectBeam(beam, out) }, label, make("small", {}, show(beam.score, 3)));
+        const button = make("button", { type: "button", className: "node" }, make("span", {}, label), make("small", {}, show(beam.score, 3)));
         button.setAttribute("aria-label", `step ${t + 1}, ${label}, score ${show(beam.score, 3)}${out ? ", dropped" : best.has(beam) ? ", on the best way" : ""}`);
-        for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => this.inspectBeam(beam, out));
+        this.watch(button, () => (button.isConnected ? this.inspectBeam(beam, out) : this.inspectNothing()));
         button.style.left = `${at.x}px`, button.style.top = `${at.y}px`;
         button.classList.toggle("dropped", out);
         button.classList.toggle("best", best.has(beam));
@@ -821,16 +898,15 @@ class Explorer {
   }
 
   showAll() {
-    if (!this.all.open || !this.run) return;
-    const { run, settings } = this, last = settings.look === "encoder" ? run.length + 1 : settings.step;
-    const keys = settings.look === "own" ? ["<bos>", ...run.words.slice(0, last - 1)] : this.looksOf(0).keys;
-    const rows = settings.look === "encoder" ? run.source.slice(0, last) : run.words.slice(0, last);
-    const at = settings.at;
+    if (!this.run) return;
+    this.allTitle.textContent = this.settings.look === "encoder" ? "All source words, as a table of weights"
+      : "All steps so far, as a table of weights";
+    if (!this.all.open) return;
+    const { run, settings, rows } = this, { keys } = this.looksOf(rows.length - 1);
     this.allTable.replaceChildren(
       make("thead", {}, make("tr", {}, make("td"), ...keys.map(key => make("th", { scope: "col" }, spoken(key))))),
       make("tbody", {}, ...rows.map((word, j) => {
-        settings.at = settings.look === "encoder" ? j : at;
-        const { weights } = this.lookOf(settings.look === "encoder" ? 0 : j);
+        const { weights } = this.lookOf(j);
         return make("tr", {}, make("th", { scope: "row" }, spoken(word)), ...keys.map((_, i) => {
           const cell = make("td", {}, weights[i] === undefined ? "" : weights[i].toFixed(2));
           if (weights[i] !== undefined) cell.style.setProperty("--w", weights[i].toFixed(3));
@@ -838,45 +914,93 @@ class Explorer {
           return cell;
         }));
       })));
-    settings.at = at;
     this.all.classList.toggle("many", keys.length > 12);
   }
 
   showSettings() {
-    const { settings, controls, run } = this;
+    const { settings, controls, run } = this, fed = Boolean(run?.truth);
     for (const [name, input] of Object.entries(controls)) {
-      if (Array.isArray(input)) for (const one of input) one.checked = one.value === String(settings[name]);
+      if (Array.isArray(input)) for (const one of input) one.checked = one.value === String(name === "truth" ? fed : settings[name]);
       else if (input.type === "checkbox") input.checked = settings[name];
     }
     controls.temperature.value = Math.log10(settings.temperature);
     this.temperatureShown.textContent = settings.temperature.toFixed(2);
+    controls.temperature.setAttribute("aria-valuetext", settings.temperature.toFixed(2)); // its own value is the logarithm
     controls.padding.value = settings.padding;
     this.paddingShown.textContent = settings.padding;
     this.chooser.value = settings.model;
     const transformer = this.model?.config.kind === "transformer";
     controls.gates.disabled = transformer;
-    const [, truth] = controls.truth;
-    truth.disabled = !run?.pair;
-    this.truthNote.textContent = run?.pair ? "" : "The truth is known of the stored sentences only (“Another one”), and so is the gold alignment.";
-    const { s, model, step, ...others } = settings;
-    TRIES.forEach(({ set }, i) => {
-      const { s: sentence = s, step: place, ...asked } = { ...AT_FIRST, ...set, s: set.s ?? s };
-      const { model: _, ...wanted } = asked;
-      this.tryButtons[i].setAttribute("aria-pressed", sentence === s && Object.keys(wanted).every(key => wanted[key] === others[key]));
-    });
+    controls.truth[1].disabled = !run?.pair;
+    for (const one of controls.beam) one.disabled = fed; // then nothing is searched
+    this.truthNote.textContent = run?.pair ? "" : "The truth, like the gold alignment, is known for the stored sentences only: press “Another one”.";
+    const changes = this.changesOf(Object.keys(CHANGES));
+    this.changes.textContent = changes.length ? `changed: ${changes.join(", ")}`
+      : "what the decoder is fed, beam, temperature, mask, gates, a model of your own";
+    this.triesPart.hidden = !this.model;
+    if (this.model) this.showTries(changes.length === 0);
+  }
+
+  /** A try is pressed for as long as its settings stand; its hint stays for as long as the sentence does. */
+  showTries(trained) {
+    const { settings, tries, tryButtons } = this;
+    const usual = Object.fromEntries(Object.keys(CHANGES).map(name => [name, AT_FIRST[name]]));
+    const stands = tries.map(({ set }) => Object.entries({ ...usual, ...set })
+      .every(([name, value]) => name === "step" || name === "at" || settings[name] === value));
+    tryButtons.forEach((button, i) => button.setAttribute("aria-pressed", stands[i]));
+    const found = tries.find((_, i) => stands[i] && !tryButtons[i].hidden) ?? null;
+    this.reset.setAttribute("aria-pressed", trained && !found);
+    if (found || this.hinted !== settings.s) this.showHint(found);
+    this.hinted = settings.s;
+    this.settleTries();
+  }
+
+  /** What to look for. It is read out, so it is written only if it is another. */
+  showHint(one) {
+    if (one === this.hint) return;
+    this.hint = one;
+    this.hintText.replaceChildren(...(one ? [make("strong", {}, one.name), ` – ${one.see}`]
+      : ["Press one: what to look for is said here. Sentences and words are those of this book’s models; yours may write others."]));
+  }
+
+  /** Those of the settings that are not as the model was trained, in words. */
+  changesOf(names) {
+    const fed = this.run?.truth, idle = name => (name === "truth" ? !fed : name === "beam" && fed);
+    return names.filter(name => this.settings[name] !== AT_FIRST[name] && !idle(name)).map(name => CHANGES[name](this.settings[name]));
   }
 
   // --- Pointing at something ---
 
+  /** Show what `inspect` says; and again after each step, since it has other numbers then. */
+  point(inspect) {
+    if (this.config.small) return;
+    this.pointed = inspect;
+    inspect();
+  }
+
+  /** Inspect what the pointer enters, and what gets the focus or is pressed. */
+  watch(element, inspect) {
+    const point = () => this.point(inspect);
+    element.addEventListener("focus", point);
+    element.addEventListener("click", point);
+    element.addEventListener("pointerenter", event => { if (this.moved(event)) point(); });
+  }
+
+  /** Whether the pointer has moved: a page that scrolls below it makes it enter things, too. */
+  moved({ clientX, clientY }) {
+    const before = this.pointer;
+    this.pointer = `${clientX} ${clientY}`;
+    return this.pointer !== before;
+  }
+
   inspectNothing() {
+    this.pointed = null;
     this.inspector.replaceChildren(make("p", { className: "soft" },
-      "Point at a number, a bar, a strip or a word, or reach it with Tab and the arrow keys: here stand its numbers, and the line of the chapter that makes them."));
+      "Point at a number, a word or a strip, or go there with Tab and the arrow keys: its numbers and its line of code stand here."));
   }
 
   /** Say what a thing is: its numbers, one of which may be pointed at, and its code. */
   inspect(key, title, numbers, at) {
-    if (this.config.small) return;
-    this.inspected = null;
     const { how, code, at: place } = LINES[key], [chapter, section] = place.split("#");
     const framework = document.documentElement.dataset.framework ?? this.config.framework ?? "pytorch";
     const number = `chapter ${chapter.slice(0, 2)}`;
@@ -884,36 +1008,33 @@ class Explorer {
       : make("a", { href: `${this.config.pages}${chapter}.html#${section}` }, number);
     const children = [make("p", {}, make("strong", {}, title), at === undefined ? "" : `, number ${at + 1} of ${numbers.length}: ${show(numbers[at], 4)}`)];
     if (numbers && numbers.length > 1) children.push(make("p", { className: "numbers", tabIndex: 0, role: "group", "aria-label": "all numbers" }, [...numbers].map(x => show(x, 3)).join("  ")));
-    children.push(make("p", {}, how), make("pre", {}, (code[framework] ?? code.pytorch)), make("p", { className: "soft" }, "from ", where));
-    this.inspector.replaceChildren(...children);
+    const changes = this.changesOf(Object.keys(AS_TRAINED));
+    this.inspector.replaceChildren(make("div", {}, ...children), make("div", {}, make("p", {}, how),
+      ...(changes.length ? [make("p", {}, `But not as the model was trained: ${changes.join(", ")}.`)] : []),
+      make("pre", {}, code[framework] ?? code.pytorch), make("p", { className: "soft" }, "from ", where)));
   }
 
-  /** After a step, what is pointed at has other numbers. */
-  refreshInspector() { this.inspected?.(); }
-
   inspectSource(i) {
-    const { run } = this;
-    const weight = this.lookOf(this.settings.step - 1).weights[i];
-    if (i > run.length) this.inspect("source", `<pad>: its output is 0 everywhere; weight ${weight?.toFixed(4)}`);
-    else this.inspect("source", `“${spoken(run.source[i])}”, its output of the encoder`, run.encoded.outputs[i]);
+    const { source, length, encoded } = this.run;
+    if (i >= source.length) this.inspectNothing();
+    else if (i > length) this.inspect("source", "<pad>: its output is 0 everywhere");
+    else this.inspect("source", `“${spoken(source[i])}”, its output of the encoder`, encoded.outputs[i]);
   }
 
   inspectTarget(k) {
-    if (k < this.settings.step) this.inspectStep(k);
-  }
-
-  inspectStep(k) {
-    const { run } = this, id = this.model.tgtVocab.idOf(run.words[k]);
-    this.inspect("word", `“${spoken(run.words[k])}”, word ${k + 1}: logit ${show(run.steps[k].logits[id], 3)}, log-probability ${show(run.steps[k].logProbs[id], 3)}`);
+    const { words, steps } = this.run;
+    if (k >= this.settings.step) return;
+    const id = this.model.tgtVocab.idOf(words[k]);
+    this.inspect("word", `“${spoken(words[k])}”, word ${k + 1}: logit ${show(steps[k].logits[id], 3)}, log-probability ${show(steps[k].logProbs[id], 3)}`);
   }
 
   inspectLook(kind, i) {
-    const look = this.lookOf(this.settings.step - 1), word = spoken(look.keys[i]);
-    const transformer = this.model.config.kind === "transformer";
-    if (kind === "score" && !look.scores) this.inspect("headScore", `score of “${word}”: every head has its own; choose one`);
-    else if (kind === "score") this.inspect(transformer ? "headScore" : "score", `score of “${word}”: ${show(look.scores[i], 4)}; all scores`, look.scores);
-    else this.inspect("weight", `weight of “${word}”: ${show(look.weights[i], 4)}; all weights`, look.weights);
-    this.inspected = () => this.inspectLook(kind, Math.min(i, this.lookOf(this.settings.step - 1).keys.length - 1));
+    const { keys, scores, weights } = this.lookOf();
+    if (i >= keys.length) return this.inspectNothing();
+    const word = spoken(keys[i]), score = this.model.config.kind === "transformer" ? "headScore" : "score";
+    if (kind === "weight") this.inspect("weight", `weight of “${word}”: ${show(weights[i], 4)}; all weights`, weights);
+    else if (scores) this.inspect(score, `score of “${word}”: ${show(scores[i], 4)}; all scores`, scores);
+    else this.inspect(score, `score of “${word}”: every head has its own; choose one`);
   }
 
   inspectWord(id) {
@@ -924,7 +1045,7 @@ class Explorer {
   inspectBeam(beam, dropped) {
     const words = [];
     for (let one = beam; one.parent; one = one.parent) words.unshift(this.model.tgtVocab.tokens[one.token]);
-    this.inspect("beam", `${dropped ? "Dropped" : "Kept"}: ${this.model.tgtVocab.detokenize(words)} — ${show(beam.total, 3)} in all, ${beam.length} words, mean ${show(beam.score, 4)}`);
+    this.inspect("beam", `${dropped ? "Dropped" : "Kept"}: ${this.model.tgtVocab.detokenize(words)} — log-probability ${show(beam.total, 3)}, ${beam.length} ${beam.length > 1 ? "tokens" : "token"}, mean ${show(beam.score, 4)}`);
   }
 }
 

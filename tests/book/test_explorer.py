@@ -4,10 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from d2l_ext import corpora, views, weights
+from d2l_ext import corpora, views, vocab, weights
 from tests.book.pages import SITE, watch
 
 ROOT = Path(__file__).parents[2]
@@ -24,10 +25,12 @@ WIDTHS = {"desktop": 1280, "tablet": 800, "phone": 390}
 
 
 def arrive(page, address=PAGE):
-    """Open the explorer and wait until a word is written."""
+    """Open the explorer, and its settings, and wait until a word is written."""
     page.goto("about:blank")  # a page whose address changes behind # only is not loaded again
     page.goto(address)
     page.locator("attention-explorer .word.now").first.wait_for()
+    for settings in page.locator(".settings-part > summary").all():  # the small form has none
+        settings.click()
     return page
 
 
@@ -44,6 +47,7 @@ def linked(page):
 def attempt(page, name):
     """Press one of the things to try."""
     page.get_by_role("button", name=name, exact=True).click()
+    expect(page.locator(".hint strong")).to_have_text(name)
     return state(page)
 
 
@@ -124,6 +128,28 @@ def test_a_word_is_forced_and_the_rest_answers(explorer):
     assert state(page)["words"][0] == "mes"
     page.get_by_role("button", name="write it: cette").click()
     assert state(page)["words"][0] == "cette"
+
+
+def test_what_to_look_for_and_what_is_changed_is_said(explorer):
+    page = arrive(explorer)
+    hint, changes = page.locator(".hint"), page.locator(".settings-part summary small")
+    expect(hint).to_contain_text("Press one")
+    attempt(page, "Mask off")
+    expect(changes).to_have_text("changed: temperature 3, 4 of padding, mask off")
+    page.locator(".number").first.hover()
+    expect(page.locator(".inspect")).to_contain_text("not as the model was trained: temperature 3")
+    page.get_by_role("button", name="Step forward").click()
+    expect(hint).to_contain_text("Mask off")
+    page.get_by_role("button", name="Another one").click()
+    expect(page.get_by_role("button", name="Mask off")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="As it was trained").click()
+    expect(hint).to_contain_text("Press one")
+    page.get_by_role("radio", name="the truth").check()
+    expect(changes).to_have_text("changed: fed the truth")
+    expect(page.get_by_role("radio", name="1, greedy")).to_be_disabled()
+    page.get_by_label("Sentence").fill("the cat sleeps .")  # its truth is not known
+    expect(changes).not_to_contain_text("truth")
+    expect(page.get_by_role("radio", name="its own words")).to_be_checked()
 
 
 def test_fed_the_truth_or_its_own_words(explorer):
@@ -215,12 +241,34 @@ def test_heads_and_blocks_have_their_own_looks(explorer):
         expect(page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
         expect(page.locator(".strip canvas")).to_have_count(2)  # query and output
         seen.add(page.locator(".columns table").first.inner_text())
-    for choice in ("its own words", "each other, in the encoder"):
+    for choice in ("its own words", "each other, in the encoder"):  # head 3 stays
         page.get_by_role("combobox", name="Words look at").select_option(label=choice)
         seen.add(page.locator(".columns table").first.inner_text())
     assert len(seen) == 4
     rows = page.locator(".columns table").first.locator("tbody tr")
     expect(rows).to_have_count(len(FATIGUED.split()) + 1)
+
+
+def test_what_is_said_of_the_transformer_is_so(explorer):
+    page = arrive(explorer, f"{PAGE}#model=1")
+    fed = attempt(page, "Feed the truth")
+    expect(page.get_by_role("status").last).to_contain_text("“parce” is written, because")
+    expect(page.get_by_role("status").last).to_contain_text("likelier here: “.”")
+    page.get_by_role("radio", name="its own words").check()
+    assert state(page)["words"] == ["elle", "va", "arriver", "demain", ".", "<eos>"]
+    assert attempt(page, "Beam of 2")["words"] == fed["words"]
+    assert attempt(page, "One head")["settings"]["head"] == 1
+    expect(page.locator("table caption").first).to_contain_text("(block 2, head 2)")
+    expect(page.locator(".strip canvas")).to_have_count(2)
+    attempt(page, "Inside the encoder")
+    expect(page.locator("table caption").first).to_contain_text("source word “girl” looks at")
+    expect(page.get_by_role("status").last).to_contain_text("“girl” gives most weight to “tired”")
+    page.locator(".words .word").first.click()
+    expect(page.locator("table caption").first).to_contain_text("source word “this” looks at")
+    page.get_by_role("combobox", name="Model").select_option(index=0)
+    page.wait_for_function(f"() => ({STATE})().kind === 'attention'")
+    assert state(page)["settings"]["look"] == "source"  # all that it has
+    expect(page.get_by_role("button", name="One head")).to_be_hidden()
 
 
 # --- Numbers, links, keyboard -------------------------------------------------------------------
@@ -242,6 +290,10 @@ def test_pointing_tells_numbers_and_code(explorer):
     page.get_by_role("img", name=re.compile("^Query, 64 numbers")).hover()
     expect(inspector).to_contain_text("query = hidden[-1][:, None]")
     expect(inspector).to_contain_text(re.compile("number \\d+ of 64"))
+    before = inspector.inner_text()
+    page.evaluate("document.querySelector('attention-explorer').explorer.go(2)")
+    assert inspector.inner_text() != before  # the numbers of the step that is shown
+    expect(inspector).to_contain_text("query = hidden[-1][:, None]")
 
 
 def test_a_link_carries_sentence_and_settings(explorer):
@@ -260,11 +312,13 @@ def test_a_link_carries_sentence_and_settings(explorer):
         "#s=&x=1",
         "#beam=99&step=-3&temperature=no&model=7",
         "#nowhere",
+        "#step=2.5&padding=1.5&beam=1.5&look=own",
+        "#model=1&look=encoder&at=1.5&block=-9&head=0.5",
     ):
         page.goto("about:blank")
         page.goto(PAGE + nonsense)
         page.get_by_role("button", name="Another one").click()
-        page.locator(".word.now").wait_for()
+        page.locator(".word.now").first.wait_for()
 
 
 @pytest.mark.parametrize("chapter", ["05", "06", "07", "09"])
@@ -301,7 +355,7 @@ def test_the_keyboard_alone_is_enough(explorer):
         "Step forward",
         "BUTTON plain number",
         "CANVAS",
-        "Force a word",
+        "As it was trained",
         "INPUT",
         "SELECT",
         "SUMMARY",
@@ -309,11 +363,12 @@ def test_the_keyboard_alone_is_enough(explorer):
     ):
         assert [one for one in reached if what in one], (what, reached)
     page.locator(".columns table").nth(1).locator(".number").first.focus()
-    for _ in range(2):  # the first word's "write it" is off: it stands there
+    for _ in range(3):
         page.keyboard.press("ArrowDown")
     expect(page.get_by_role("button", name="write it: ").nth(1)).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator(".word.forced")).to_have_count(1)
+    expect(page.get_by_role("button", name="write it: ").nth(1)).to_be_focused()
     page.locator(".words .word").first.focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".words .word").nth(1)).to_be_focused()
@@ -420,6 +475,42 @@ def test_a_model_that_is_dropped_runs(explorer):
     expect(choice).to_have_text("mine.safetensors")
 
 
+def drop(page, folder, arrays, *rest):
+    """Drop a file with these weights on the page."""
+    path = folder / "mine.safetensors"
+    weights.save(path, arrays, *rest)
+    page.evaluate(DROP, [path.name, list(path.read_bytes())])
+
+
+def test_a_model_that_diverged(explorer, tmp_path):
+    page = arrive(explorer)
+    arrays, *rest = weights.load(weights.pretrained("pytorch"))
+    drop(page, tmp_path, {name: np.nan * array for name, array in arrays.items()}, *rest)
+    expect(page.get_by_role("status").first).to_contain_text("infinite numbers or NaN")
+    page.get_by_role("combobox", name="Model").select_option(index=0)
+    expect(page.locator(".word.now")).to_have_text("cette")
+
+
+def test_a_model_of_pieces_of_words(explorer, tmp_path):
+    """Their vocabularies have tokens that begin with a space, which may be put in, too."""
+    page = arrive(explorer)
+    sides = zip(*(pair[:2] for pair in corpora.load(max_steps=16).test[:200]))
+    pieces = [vocab.Subwords.train([" ".join(words) for words in side], 400) for side in sides]
+    _, config, *_ = weights.load(weights.pretrained("pytorch"))
+    config |= {"src_vocab_size": len(pieces[0]), "tgt_vocab_size": len(pieces[1])}
+    drop(page, tmp_path, weights.draw(config, 1), config, *pieces)
+    expect(page.get_by_role("button", name="Another one")).to_be_hidden()
+    page.get_by_label("Another word for this place").fill("␣le")
+    page.get_by_role("button", name="Write this word").click()
+    before = state(page)["words"]
+    assert before[0] == " le"
+    page.get_by_label("Another word for this place").fill("zyzzyva")
+    page.get_by_role("button", name="Write this word").click()
+    said = page.get_by_label("Another word for this place").evaluate("e => e.validationMessage")
+    assert said == "“zyzzyva” is not in the target's vocabulary."
+    assert state(page)["words"] == before
+
+
 def test_a_model_that_does_not_come(browser, site):
     with browser.new_context(base_url=site) as context:
         page = context.new_page()
@@ -441,7 +532,7 @@ def test_the_front_page_has_a_small_form(explorer):
     shown = state(page)
     assert shown["words"] == ["le", "chat", "ne", "dort", "pas", ".", "<eos>"]
     page.get_by_role("link", name="Open the explorer").click()
-    page.locator(".columns .inspect").wait_for()
+    page.locator(".inspect").wait_for()
     after = state(page)
     assert (after["words"], after["step"]) == (shown["words"], shown["step"])
 
