@@ -677,6 +677,10 @@ def gather_weights(parts):
 class ParallelInterface:
     """What a model that several workers train has, in every framework."""
 
+    def __init__(self, model, worker):
+        super().__init__(model.encoder, model.decoder)
+        self.worker = worker
+
     def make_steps(self, learning_rate, grad_clip):
         """Make the functions that learn from a worker's `corpora.Part`.
 

@@ -1391,7 +1391,7 @@ class AddNorm(nnx.Module):
 
     def __init__(self, num_hiddens, dropout=0, norm_first=True, *, rngs):
         self.norm_first, self.dropout = (norm_first, nnx.Dropout(dropout, rngs=rngs))
-        self.norm = nnx.LayerNorm(num_hiddens, epsilon=1e-5, rngs=rngs)
+        self.norm = nnx.LayerNorm(num_hiddens, epsilon=1e-5, use_fast_variance=False, rngs=rngs)
 
     def before(self, X):
         """Return what the part reads."""
@@ -1616,7 +1616,7 @@ class TransformerDecoder(AttentionDecoder):
     kind = "transformer"
     option_names = "num_heads", "ffn_num_hiddens", "norm_first"
     Encoder = TransformerEncoder
-    steps_multiple = 8  # padding costs less here than a loop over steps
+    steps_multiple = 8  # few shapes to compile, as in chapter 04
 
     def __init__(
         self,
@@ -1778,10 +1778,6 @@ class ParallelSeq2Seq(ParallelInterface, Seq2Seq):
             are this one's, too.
         worker: a `Worker`.
     """
-
-    def __init__(self, model, worker):
-        super().__init__(model.encoder, model.decoder)
-        self.worker = worker
 
     def make_steps(self, learning_rate, grad_clip):
         steps = super().make_steps(learning_rate, grad_clip)

@@ -1661,10 +1661,6 @@ class ParallelSeq2Seq(ParallelInterface, Seq2Seq):
         worker: a `Worker`.
     """
 
-    def __init__(self, model, worker):
-        super().__init__(model.encoder, model.decoder)
-        self.worker = worker
-
     def reseed(self, seed):
         super().reseed((seed + self.worker.rank) % 2**31)
 

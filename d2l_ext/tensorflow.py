@@ -1589,9 +1589,8 @@ class ParallelSeq2Seq(ParallelInterface, Seq2Seq):
         worker: a `Worker`.
     """
 
-    def __init__(self, model, worker):
-        super().__init__(model.encoder, model.decoder)
-        self.worker = worker
+    def reseed(self, seed):
+        super().reseed((seed + self.worker.rank) % 2**31)
 
     def batch_loss(self, batch):
         """Return the loss of all workers' batches together, a scalar."""

@@ -1551,8 +1551,7 @@ class ParallelSeq2Seq(ParallelInterface, Seq2Seq):
     """
 
     def __init__(self, model, worker):
-        super().__init__(model.encoder, model.decoder)
-        self.worker = worker
+        super().__init__(model, worker)
         self.replica = nn.parallel.DistributedDataParallel(model, static_graph=True)
 
     def reseed(self, seed):

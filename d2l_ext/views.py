@@ -148,7 +148,8 @@ class AttentionView(Page):
         self._sections = sections
 
     def __repr__(self) -> str:
-        return f"AttentionView({len(self._sections)} pictures)"
+        count = len(self._sections)
+        return f"AttentionView({count} picture{'s' * (count != 1)})"
 
     def to_html(self) -> str:
         template = resources.files("d2l_ext").joinpath("views.html").read_text(encoding="utf-8")

@@ -244,7 +244,7 @@ def _processes(framework, command, size):
         shared = {}
         own = [{"TF_CONFIG": json.dumps(config | {"task": task})} for task in tasks]
     else:
-        (port,) = _free_ports(1)
+        port, *ports = _free_ports(size + 1)
         shared = {
             "DMLC_PS_ROOT_URI": HOST,
             "DMLC_PS_ROOT_PORT": str(port),
@@ -252,7 +252,8 @@ def _processes(framework, command, size):
             "DMLC_NUM_SERVER": "1",
             "DMLC_NODE_HOST": HOST,
         }
-        own = [{"DMLC_ROLE": "worker"}] * size
+        # The scheduler numbers the workers by their ports
+        own = [{"DMLC_ROLE": "worker", "PORT": str(port)} for port in sorted(ports)]
         roles = ["scheduler", "server"]
     for role in roles:
         yield (

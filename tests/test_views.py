@@ -162,7 +162,7 @@ def test_a_notebook_gets_the_page_in_a_frame():
     for frame in shown.frames:
         assert frame["srcdoc"] == view.to_html()
         assert frame["title"]
-    assert repr(view) == "AttentionView(1 pictures)"
+    assert repr(view) == "AttentionView(1 picture)"
 
 
 def test_a_page_is_written_whole(tmp_path, monkeypatch):

@@ -34,6 +34,12 @@ def uneven_corpus():
     )
 
 
+def equal_corpus(size):
+    """The same pair as often as there are workers."""
+    pairs = size * [corpora.Pair(tuple("aklbcd"), tuple("ABC"))]
+    return corpora.ParallelCorpus("equal", pairs, [], [], tiny.SRC_VOCAB, tiny.TGT_VOCAB, 8)
+
+
 # Shares ------------------------------------------------------------------------------------------
 
 
@@ -139,12 +145,17 @@ def learn(worker, name, kind, num_steps, kept):
     after["last"] = framework.d2l.get_weights(model)
     if worker is None or num_steps == 100:
         return losses, after, None
+    alone = tiny.new_model(framework, *kind, dropout=0.5)
     single = tiny.new_model(framework, *kind, dropout=0.5)
     model = d2l.ParallelSeq2Seq(single, worker)  # noqa: F821
+    same = corpora.Share(test_workers.equal_corpus(worker.size), worker.rank, worker.size)
+    (part,) = same.batches("train", worker.size)
     steps = model.make_steps(rate, GRAD_CLIP)
     model.reseed(3)
+    alone.reseed(3)
+    first = float(steps.train(part)), float(alone.make_steps(rate, GRAD_CLIP).train(part.mine))
     steps.train(batch)
-    return losses, after, framework.d2l.get_weights(model)
+    return losses, after, (framework.d2l.get_weights(model), *first)
 
 
 @pytest.mark.parametrize("size, num_steps", [(2, 100), (3, 10)])
@@ -168,8 +179,11 @@ def test_workers_train_as_one_does(framework, size, num_steps):
         # Workers hold the very same weights
         assert difference(found["last"], results[0][1]["last"]) == 0
         if size == 3:
-            assert difference(with_dropout, results[0][2]) == 0
-            assert all(np.isfinite(array).all() for array in with_dropout.values())
+            arrays, together, _ = with_dropout
+            assert difference(arrays, results[0][2][0]) == 0
+            assert all(np.isfinite(array).all() for array in arrays.values())
+            # The sentence that all have loses other units on each
+            assert abs(together - results[0][2][2]) > 1e-3
 
 
 def test_the_mean_of_means_is_something_else(framework):
@@ -203,7 +217,7 @@ def fail(worker):
 
 def test_a_worker_that_fails_is_named(framework):
     start = time.monotonic()
-    with pytest.raises(workers.WorkerError, match=r"worker . of 2 .*: rank 1 is unwell") as caught:
+    with pytest.raises(workers.WorkerError, match=r"worker 1 of 2 .*: rank 1 is unwell") as caught:
         workers.run(framework.name, fail, 2)
     assert time.monotonic() - start < 300
     assert "raise ValueError" in caught.value.log
@@ -262,21 +276,36 @@ class Marked:
 linux = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
 
-def trained_alone(framework, tmp_path):
-    """The weights after the training of `SMALL` in this process."""
-    out = tmp_path / "alone.safetensors"
-    arguments = ["train", f"--framework={framework.name}", f"--out={out}", *SMALL]
-    assert command_line.main(arguments) == 0
-    return weights.load(out)[0]
+def by_hand(name, size):
+    """The variables of docs/cluster.md, for each process; the first are no workers of MXNet's."""
+    ports = [str(port) for port in workers._free_ports(size)]
+    if name == "pytorch":
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0], "WORLD_SIZE": str(size)}
+        return [], [shared | {"RANK": str(rank)} for rank in range(size)]
+    if name == "jax":
+        shared = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{ports[0]}"}
+        shared["JAX_NUM_PROCESSES"] = str(size)
+        return [], [shared | {"JAX_PROCESS_ID": str(rank)} for rank in range(size)]
+    if name == "tensorflow":
+        cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+        tasks = [{"type": "worker", "index": rank} for rank in range(size)]
+        return [], [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": t})} for t in tasks]
+    shared = {
+        "DMLC_PS_ROOT_URI": "127.0.0.1",
+        "DMLC_PS_ROOT_PORT": ports[0],
+        "DMLC_NUM_SERVER": "1",
+        "DMLC_NUM_WORKER": str(size),
+    }
+    roles = [shared | {"DMLC_ROLE": role} for role in ("scheduler", "server")]
+    return roles, [shared | {"DMLC_ROLE": "worker"}] * size
 
 
 @linux
-def test_a_killed_worker_is_named_and_the_run_goes_on(framework, tmp_path, capsys):
-    expected = trained_alone(framework, tmp_path)
-    out, folder = tmp_path / "m.safetensors", tmp_path / "so-far"
-    command = ["-m", "d2l_ext", "train", f"--framework={framework.name}", "--workers=2"]
-    command += [f"--out={out}", f"--checkpoint={folder}", "--checkpoint-every=1", *SMALL]
-    run = Marked(*command)
+def test_a_killed_worker_is_named_and_those_started_by_hand_go_on(framework, tmp_path, capsys):
+    out, folder, arrays = (tmp_path / name for name in ("m.safetensors", "so-far", "arrays"))
+    here = ["-m", "d2l_ext", "train", f"--framework={framework.name}", f"--out={out}", *SMALL]
+    here += [f"--checkpoint={folder}", "--checkpoint-every=1"]
+    run = Marked(*here, "--workers=2")
     while not (folder / "checkpoint.safetensors").exists():
         assert run.process.poll() is None, run.process.communicate()
         time.sleep(0.02)
@@ -293,12 +322,25 @@ def test_a_killed_worker_is_named_and_the_run_goes_on(framework, tmp_path, capsy
     assert not run.alive()
     assert not out.exists()
 
-    again = Marked(*command)
-    told, err = again.process.communicate(timeout=300)
-    assert again.process.returncode == 0, err
+    prepare = ["prepare", f"--out={arrays}", "--num-pairs=150", "--max-steps=6"]
+    assert command_line.main(prepare) == 0
+    others, mine = by_hand(framework.name, 2)
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for variables in (*others, *mine) for name in variables)
+    started = [Marked("-m", "d2l_ext.workers", "--mxnet-role", **v) for v in others]
+    by_hand_too = [*here, "--worker", f"--arrays={arrays}", "--resume"]
+    started += [Marked(*by_hand_too, **variables) for variables in mine]
+    told = [run.process.communicate(timeout=300) for run in started]
+    assert [run.process.returncode for run in started] == [0] * len(started), told
+    told = "".join(out for out, _ in told)
     assert "going on from" in told and told.count("BLEU") == 1
-    assert not again.alive()
-    assert difference(weights.load(out)[0], expected) < BOUNDS["weights after 100 steps"]
+    assert not any(run.alive() for run in started)
+
+    alone = tmp_path / "alone.safetensors"
+    arguments = ["train", f"--framework={framework.name}", f"--out={alone}", *SMALL]
+    assert command_line.main(arguments) == 0
+    bound = BOUNDS["weights after 100 steps"]
+    assert difference(weights.load(out)[0], weights.load(alone)[0]) < bound
 
 
 @linux
@@ -326,48 +368,3 @@ def test_nothing_outlives_the_launcher(how, tmp_path):
     assert not run.alive()
     if how == signal.SIGINT:
         assert err == "d2l_ext: interrupted\n"
-
-
-# By hand, as on a cluster ------------------------------------------------------------------------
-
-
-def by_hand(name, size):
-    """The variables of docs/cluster.md, for each process; the first are no workers of MXNet's."""
-    ports = [str(port) for port in workers._free_ports(size)]
-    if name == "pytorch":
-        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0], "WORLD_SIZE": str(size)}
-        return [], [shared | {"RANK": str(rank)} for rank in range(size)]
-    if name == "jax":
-        shared = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{ports[0]}"}
-        shared["JAX_NUM_PROCESSES"] = str(size)
-        return [], [shared | {"JAX_PROCESS_ID": str(rank)} for rank in range(size)]
-    if name == "tensorflow":
-        cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-        tasks = [{"type": "worker", "index": rank} for rank in range(size)]
-        return [], [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": t})} for t in tasks]
-    shared = {
-        "DMLC_PS_ROOT_URI": "127.0.0.1",
-        "DMLC_PS_ROOT_PORT": ports[0],
-        "DMLC_NUM_SERVER": "1",
-        "DMLC_NUM_WORKER": str(size),
-    }
-    roles = [shared | {"DMLC_ROLE": role} for role in ("scheduler", "server")]
-    return roles, [shared | {"DMLC_ROLE": "worker"}] * size
-
-
-def test_workers_started_by_hand_find_each_other(framework, tmp_path, capsys):
-    expected = trained_alone(framework, tmp_path)
-    arrays, out = tmp_path / "arrays", tmp_path / "m.safetensors"
-    prepare = ["prepare", f"--out={arrays}", "--num-pairs=150", "--max-steps=6"]
-    assert command_line.main(prepare) == 0
-    command = ["-m", "d2l_ext", "train", "--worker", f"--arrays={arrays}"]
-    command += [f"--framework={framework.name}", f"--out={out}", *SMALL]
-    others, mine = by_hand(framework.name, 2)
-    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
-    assert all(f"`{name}`" in page for variables in (*others, *mine) for name in variables)
-    started = [Marked("-m", "d2l_ext.workers", "--mxnet-role", **v) for v in others]
-    started += [Marked(*command, **variables) for variables in mine]
-    told = [run.process.communicate(timeout=300) for run in started]
-    assert [run.process.returncode for run in started] == [0] * len(started), told
-    assert "".join(out for out, _ in told).count("BLEU") == 1
-    assert difference(weights.load(out)[0], expected) < BOUNDS["weights after 100 steps"]
