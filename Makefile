@@ -155,8 +155,8 @@ models: $(STAMPS)/project $(STAMPS)/jax $(STAMPS)/pytorch ## train the models th
 grading: $(READ) $(WRITE) ## grade all answers of the tests with nbgrader and write docs/grading.md's table
 	$(PY) -m tests.classroom.with_nbgrader $(FRAMEWORK)
 
-decoders: $(READ) ## train all decoders of chapter 07 and write its tables: an hour
-	@for what in $(if $(FRAMEWORK),,scores) $(FRAMEWORKS); do \
+decoders: $(READ) ## train all decoders of chapter 07 and write its tables: two hours
+	@for what in $(if $(FRAMEWORK),,scores longer) $(FRAMEWORKS); do \
 	    $(PY) -m benchmarks.decoders $$what; done
 
 bottleneck: $(STAMPS)/project $(STAMPS)/pytorch ## learn sentences by heart, for chapter 05's table

@@ -2,8 +2,9 @@
 
 `python -m benchmarks.decoders scores` trains each in PyTorch with five seeds, which draw the first
 weights and the order of the pairs; the pairs are the same throughout. `python -m
-benchmarks.decoders jax` times a step of each in JAX. `make decoders` does all of this. What was
-measured stands in benchmarks/decoders/<what>.json and, as a table, in the chapter.
+benchmarks.decoders longer` trains some of them four times as long, with three of the seeds.
+`python -m benchmarks.decoders jax` times a step of each in JAX. `make decoders` does all of this.
+What was measured stands in benchmarks/decoders/<what>.json and, as a table, in the chapter.
 """
 
 import argparse
@@ -30,7 +31,6 @@ RESULTS = Path(__file__).with_name("decoders")
 CHAPTER = ROOT / "notebooks" / "07_global_attention.md"
 SIZES = {"embed_size": 64, "num_hiddens": 128, "num_layers": 1, "dropout": 0.0}
 NUM_EPOCHS, BATCH_SIZE, MAX_STEPS, WINDOW = 2, 64, 16, 3
-SEEDS = range(5)  # in PyTorch
 LONG = 12  # tokens from which a sentence counts as long
 ALIGNED = 500  # held-out pairs whose alignment is scored
 TIMED_STEPS, WARM_UP = 15, 3
@@ -52,6 +52,20 @@ def variants():
     for score in ("dot", "general"):
         options = {"score": score, "input_feeding": False, "local": None, "window": WINDOW}
         yield f"global, {score}, scaled", False, {"kind": "global", **options}, True
+
+
+def trained_longer():
+    """Yield those of the variants that are trained four times as long, too."""
+    for variant in variants():
+        name, feeding, *_ = variant
+        if not feeding or name == "global, general":
+            yield variant
+
+
+TRAININGS = {  # what is trained, for how many epochs, from which seeds
+    "scores": (variants, NUM_EPOCHS, range(5)),
+    "longer": (trained_longer, 4 * NUM_EPOCHS, range(3)),
+}
 
 
 def scale(d2l, model, score):
@@ -79,22 +93,25 @@ def build(d2l, corpus, options, scaled, seed=0):
     return model
 
 
-def scores(d2l):
-    """Train and score every variant, once for each seed.
+def scores(d2l, found, num_epochs, seeds):
+    """Train and score variants, once for each seed.
 
     Args:
         d2l: `d2l_ext.torch`.
+        found: what yields the variants.
+        num_epochs: passes over the training pairs.
+        seeds: the numbers that the trainings start from.
 
     Returns:
         List of rows.
     """
     corpus = load()
     rows = []
-    for name, feeding, options, scaled in variants():
+    for name, feeding, options, scaled in found():
         row = {"decoder": name, "input_feeding": feeding, "bleu": [], "bleu_long": [], "aer": []}
-        for seed in SEEDS:
+        for seed in seeds:
             model = build(d2l, corpus, options, scaled, seed)
-            d2l.train_seq2seq(model, corpus, NUM_EPOCHS, BATCH_SIZE, seed=seed, progress=False)
+            d2l.train_seq2seq(model, corpus, num_epochs, BATCH_SIZE, seed=seed, progress=False)
             for key, score in quality(d2l, model, corpus).items():
                 row[key].append(score)
         rows.append(row)
@@ -122,7 +139,7 @@ def times(d2l):
 
 
 def results(what):
-    """Return what was measured: "scores", or a framework's times."""
+    """Return what was measured: "scores", "longer", or a framework's times."""
     return json.loads((RESULTS / f"{what}.json").read_text(encoding="utf-8"))
 
 
@@ -163,15 +180,16 @@ def milliseconds(d2l, model, corpus):
 def table(what):
     """Return a table in Markdown, as the chapter shows it; `what` as for `results`."""
     found = results(what)
-    if what == "scores":
+    if what in TRAININGS:
+        _, num_epochs, seeds = TRAININGS[what]
         header = ["BLEU", f"BLEU, {LONG} tokens and more", "alignment error rate"]
-        condition = f"{NUM_EPOCHS} epochs, mean of {len(SEEDS)} trainings (lowest–highest)"
+        condition = f"{num_epochs} epochs, mean of {len(seeds)} trainings (lowest–highest)"
     else:
         header, condition = ["ms a step"], "two CPU cores"
     rows = [["decoder", "input feeding", *header]]
     for row in found["rows"]:
         feeding = {None: "", False: "no", True: "yes"}[row["input_feeding"]]
-        if what == "scores":
+        if what in TRAININGS:
             cells = [spread(row["bleu"]), spread(row["bleu_long"]), spread(row["aer"], digits=2)]
         else:
             cells = [f"{row['milliseconds']:.0f}"]
@@ -182,20 +200,21 @@ def table(what):
 
 def region(what):
     """Return the pattern of a table in the chapter, to find or replace it."""
-    marker = 'evidence="decoders"' if what == "scores" else f'tab="{what}"'
+    marker = {"scores": 'evidence="decoders"', "longer": 'evidence="decoders-longer"'}
+    marker = marker.get(what, f'tab="{what}"')
     start = rf"<!-- #region {marker} -->\n(?=\*Written by `make decoders`)"
     return re.compile(f"({start})[^<]*(?=<!-- #endregion -->)")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["scores", *LIBRARIES])
+    parser.add_argument("what", choices=[*TRAININGS, *LIBRARIES])
     what = parser.parse_args().what
-    framework = "pytorch" if what == "scores" else what
+    framework = "pytorch" if what in TRAININGS else what
     library = LIBRARIES[framework]
     d2l = importlib.import_module(f"d2l_ext.{library}")
     version = metadata.version(library).partition("+")[0]
-    rows = (scores if what == "scores" else times)(d2l)
+    rows = scores(d2l, *TRAININGS[what]) if what in TRAININGS else times(d2l)
     RESULTS.mkdir(exist_ok=True)
     found = {"framework": framework, "version": version, "rows": rows}
     write_results(RESULTS / f"{what}.json", found)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from benchmarks import (
 from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, pad_batch
 from tests import frameworks, tiny
 
-DECODERS = ["scores", *decoders.LIBRARIES]
+DECODERS = [*decoders.TRAININGS, *decoders.LIBRARIES]
 REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 
 
@@ -57,15 +58,16 @@ def test_chapters_show_what_was_measured():
 
 @pytest.mark.parametrize("what", DECODERS)
 def test_every_variant_was_measured_with_the_pinned_version(what):
-    wanted = [(decoder, feeding) for decoder, feeding, *_ in decoders.variants()]
-    assert list(rows(what)) == wanted and len(wanted) == 14
+    every, _, seeds = decoders.TRAININGS.get(what, (decoders.variants, None, ()))
+    wanted = [(decoder, feeding) for decoder, feeding, *_ in every()]
+    assert list(rows(what)) == wanted and len(wanted) == (10 if what == "longer" else 14)
+    assert all(len(row["bleu"]) == len(seeds) for row in rows(what).values() if seeds)
     found = decoders.results(what)
     assert pinned(decoders.LIBRARIES[found["framework"]], found["version"])
 
 
 def test_what_the_chapter_says_of_the_scores_holds():
     measured = rows("scores")
-    assert all(len(row["bleu"]) == len(decoders.SEEDS) for row in measured.values())
     long = {key: row["bleu_long"] for key, row in measured.items()}
     none = long.pop(("no attention", None))
     assert all(min(scores) > 2.5 * max(none) for scores in long.values())
@@ -84,6 +86,36 @@ def test_what_the_chapter_says_of_the_scores_holds():
             assert not apart((name, False), (name, True))
         if name.startswith("local") and not feeding:
             assert not apart(("global, general", False), (name, False))
+
+
+def test_what_the_chapter_says_of_longer_trainings_holds():
+    measured = rows("longer")
+    bleu = {key: row["bleu"] for key, row in measured.items()}
+    long = {key: statistics.mean(row["bleu_long"]) for key, row in measured.items()}
+    mean = {key: statistics.mean(found) for key, found in bleu.items()}
+
+    def apart(better, worse):
+        return min(bleu[better]) > max(bleu[worse])
+
+    assert round(long.pop(("no attention", None))) == 46 and min(long.values()) > 81
+    general, concat = ("global, general", False), ("global, concat", False)
+    for score in ("dot", "general"):
+        plain, scaled = (f"global, {score}", False), (f"global, {score}, scaled", False)
+        assert apart(scaled, plain) and 3.5 < mean[scaled] - mean[plain] < 6.5
+    scaled = "global, general, scaled", False
+    assert not apart(concat, scaled) and not apart(scaled, concat)
+    assert mean[concat] - mean["global, dot, scaled", False] == pytest.approx(1, abs=0.3)
+    assert mean[concat] - mean["Bahdanau", None] == pytest.approx(0.5, abs=0.2)
+    for name in ("local, monotonic", "local, predictive"):
+        assert apart(general, (name, False)) and 1.9 < mean[general] - mean[name, False] < 3.5
+    for one, two in (
+        (("local, monotonic", False), ("local, predictive", False)),
+        (
+            ("global, general", True),
+            general,
+        ),
+    ):
+        assert not apart(one, two) and not apart(two, one)
 
 
 def test_a_chapter_without_the_table_is_refused(tmp_path):
@@ -370,3 +402,28 @@ def test_a_file_of_pairs_is_found_or_named(tmp_path):
     path = tmp_path / "fra" / "fra.txt"
     path.write_text("Go.\tVa !\n", encoding="utf-8")
     assert real_text.find(tmp_path, "fra.txt") == path
+
+
+@pytest.fixture(scope="module")
+def real():
+    return json.loads(real_text.RESULTS.read_text(encoding="utf-8"))
+
+
+def test_the_page_of_real_sentences_shows_every_training(real):
+    assert real_text.PAGE.read_text(encoding="utf-8") == real_text.page(real)
+    assert sorted(real) == sorted(real_text.trainings())
+    for key, row in real.items():
+        assert pinned(decoders.LIBRARIES[key.split()[0]], row["version"]), key
+        assert len(row["losses"]) == real_text.NUM_EPOCHS
+        assert row["losses"][-1][1] < row["losses"][0][1] - 0.3, key  # held-out loss
+
+
+@pytest.mark.parametrize("search", ["greedy", "beam"])
+@pytest.mark.parametrize("direction", real_text.DIRECTIONS)
+def test_the_frameworks_learn_real_sentences_alike(real, direction, search):
+    """No further from PyTorch's seeds than these are from each other, or than 2 BLEU."""
+    seeds = [real[f"pytorch {direction} {seed}"][search]["bleu"] for seed in real_text.SEEDS]
+    slack = max(2, max(seeds) - min(seeds))
+    for framework in decoders.LIBRARIES:
+        found = real[f"{framework} {direction} 0"][search]["bleu"]
+        assert min(seeds) - slack <= found <= max(seeds) + slack, framework

@@ -145,17 +145,19 @@ def learn(worker, name, kind, num_steps, kept):
     after["last"] = framework.d2l.get_weights(model)
     if worker is None or num_steps == 100:
         return losses, after, None
-    alone = tiny.new_model(framework, *kind, dropout=0.5)
     single = tiny.new_model(framework, *kind, dropout=0.5)
     model = d2l.ParallelSeq2Seq(single, worker)  # noqa: F821
     same = corpora.Share(test_workers.equal_corpus(worker.size), worker.rank, worker.size)
     (part,) = same.batches("train", worker.size)
     steps = model.make_steps(rate, GRAD_CLIP)
     model.reseed(3)
-    alone.reseed(3)
-    first = float(steps.train(part)), float(alone.make_steps(rate, GRAD_CLIP).train(part.mine))
+    together, alone = float(steps.train(part)), None
     steps.train(batch)
-    return losses, after, (framework.d2l.get_weights(model), *first)
+    if worker.rank == 0 and name != "jax":  # which draws for all workers at once
+        single = tiny.new_model(framework, *kind, dropout=0.5)
+        single.reseed(3)
+        alone = float(single.make_steps(rate, GRAD_CLIP).train(part.mine))
+    return losses, after, (framework.d2l.get_weights(model), together, alone)
 
 
 @pytest.mark.parametrize("size, num_steps", [(2, 100), (3, 10)])
@@ -179,11 +181,11 @@ def test_workers_train_as_one_does(framework, size, num_steps):
         # Workers hold the very same weights
         assert difference(found["last"], results[0][1]["last"]) == 0
         if size == 3:
-            arrays, together, _ = with_dropout
+            arrays, together, alone = with_dropout
             assert difference(arrays, results[0][2][0]) == 0
             assert all(np.isfinite(array).all() for array in arrays.values())
-            # The sentence that all have loses other units on each
-            assert abs(together - results[0][2][2]) > 1e-3
+            # A sentence that all have loses other units on each
+            assert alone is None or abs(together - alone) > 1e-3
 
 
 def test_the_mean_of_means_is_something_else(framework):
