@@ -33,8 +33,14 @@ CONTRACT = ("test_masked_softmax", "test_attention_functions", "test_seq2seq", "
 # The steps --------------------------------------------------------------------------------------
 
 
-def run_chapter(framework, chapter):
-    """Run the code cells of a chapter's notebook, one after the other, without Jupyter."""
+def run_chapter(framework, chapter, parameters=None):
+    """Run the code cells of a chapter's notebook, one after the other, without Jupyter.
+
+    Args:
+        framework: its name.
+        chapter: such as "04".
+        parameters: dict of values in place of those that the cell of parameters sets.
+    """
     import matplotlib
 
     matplotlib.use("agg")
@@ -49,6 +55,8 @@ def run_chapter(framework, chapter):
             except Exception:
                 if "raises-exception" not in cell["metadata"].get("tags", []):
                     raise
+            if "parameters" in cell["metadata"].get("tags", []):
+                known |= parameters or {}
     return {}
 
 

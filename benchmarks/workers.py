@@ -33,7 +33,7 @@ BASE, PAIR = "1 process, 1 thread", "2 processes, 1 thread each"
 SIZES = {"vocab": 200, "width": 128, "batch": 128, "length": 20}
 TIMED_STEPS = 20
 KILLS = 10
-TRAINING = ["--num-pairs=300", "--epochs=60", "--batch-size=47", "--max-steps=6"]
+TRAINING = ["--num-pairs=300", "--epochs=120", "--batch-size=47", "--max-steps=6"]
 TRAINING += ["--embed-size=8", "--num-hiddens=12", "--checkpoint-every=1"]
 
 

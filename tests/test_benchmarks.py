@@ -19,6 +19,7 @@ from benchmarks import (
     speed,
     spread,
     transformer,
+    workers,
     write_table,
 )
 from d2l_ext.corpora import Pair, ParallelCorpus, Vocab, pad_batch
@@ -383,6 +384,19 @@ def test_repeated_pairs_differ_and_load(tmp_path):
     first, later = found["first"], found["later"]
     assert first["tokens"] == later["tokens"] > 2 * 40 * 3
     assert first["seconds"] > 0 and first["peak"] > 10 and later["rate"] > 0
+
+
+# Several workers --------------------------------------------------------------------------------
+
+
+def test_every_killed_worker_was_named_and_every_training_ended_as_undisturbed():
+    assert scaling.PAGE.read_text(encoding="utf-8").rstrip().endswith(workers.section().rstrip())
+    measured = json.loads(workers.RESULTS.read_text(encoding="utf-8"))
+    assert [*measured["runs"]] == [*decoders.LIBRARIES] and measured["kills"] == 10
+    for run in measured["runs"].values():
+        killed = run["killed"]
+        assert len(killed["seconds"]) == killed["named"] == 10 and killed["left"] == 0
+        assert max(killed["seconds"]) < 60 and killed["off"] < 1e-4
 
 
 # Real sentences ----------------------------------------------------------------------------------
