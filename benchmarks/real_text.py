@@ -50,7 +50,8 @@ into subwords as `corpora.load(path)` does it, on held-out sentences: the model 
 {SIZES["dropout"]}, {NUM_EPOCHS} epochs, batches of {BATCH_SIZE}, sentences of up to
 {MAX_STEPS} tokens. Every framework starts from the same weights and reads the pairs in the same
 order; its dropout is its own. PyTorch was trained with {len(SEEDS)} seeds, which draw the weights
-and the order: the mean (lowest–highest). *Minutes* are the processor's for the training, with one thread.
+and the order: the mean (lowest–highest). *Minutes* are the processor's for the training, with one
+thread.
 
 What comes out is right for short everyday sentences and often wrong for others. Fewer than 20,000
 pairs of so many words are little: look at the losses in `benchmarks/real_text.json`, which are far
