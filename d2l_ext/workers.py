@@ -48,7 +48,8 @@ THREADS = (
 )
 # torchrun, without its report of what the launcher reports
 TORCHRUN = """
-import sys
+import logging, sys
+logging.disable()
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 try:
