@@ -19,6 +19,7 @@ from benchmarks import (
     NAMES,
     ROOT,
     configuration,
+    first_model,
     markdown,
     median_seconds,
     spread,
@@ -85,12 +86,8 @@ def load():
 
 def build(d2l, corpus, options, scaled, seed=0):
     """Make a variant's model with its first weights."""
-    config = configuration(corpus, **SIZES, **options)
-    model = d2l.new_model(config)
-    if scaled:
-        model = scale(d2l, model, options["score"])
-    d2l.set_weights(model, weights.draw(config, seed))
-    return model
+    model = first_model(d2l, configuration(corpus, **SIZES, **options), seed)
+    return scale(d2l, model, options["score"]) if scaled else model
 
 
 def scores(d2l, found, num_epochs, seeds):
@@ -200,8 +197,8 @@ def table(what):
 
 def region(what):
     """Return the pattern of a table in the chapter, to find or replace it."""
-    marker = {"scores": 'evidence="decoders"', "longer": 'evidence="decoders-longer"'}
-    marker = marker.get(what, f'tab="{what}"')
+    evidence = {"scores": "decoders", "longer": "decoders-longer"}
+    marker = f'evidence="{evidence[what]}"' if what in evidence else f'tab="{what}"'
     start = rf"<!-- #region {marker} -->\n(?=\*Written by `make decoders`)"
     return re.compile(f"({start})[^<]*(?=<!-- #endregion -->)")
 

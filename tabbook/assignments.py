@@ -231,7 +231,7 @@ def _part(project: Project, chapter: Chapter, framework: str, cell: Cell) -> nbf
     if cell.part == "hidden":
         hidden = say(chapter.language, HIDDEN)
         if chapter.language:
-            text = text.replace(CHECKS, CHECKS.replace(" im", f".{chapter.language} im"))
+            text = text.replace(CHECKS, f"from classroom.{chapter.language} import checks\n")
         text = f"{hidden}\n### BEGIN HIDDEN TESTS\n{text}\n### END HIDDEN TESTS"
     return _code(text, grade_id, grade=True, points=cell.points)
 

@@ -150,8 +150,7 @@ def is_prose(words: str) -> bool:
     plain = "".join(_plain(words))
     for _, match in bibliography.matches(plain):
         plain = plain.replace(match[0], "")
-    for name in NAMES:
-        plain = plain.replace(name, "")
+    plain = re.sub(rf"\b({'|'.join(NAMES)})\b", "", plain)
     return WORD.search(plain) is not None
 
 
