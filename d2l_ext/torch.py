@@ -673,6 +673,9 @@ class AttentionDecoder(Decoder):
     """A decoder that looks back at the source: the base class.
 
     A subclass has an `attention`, and a `kind` of its own.
+
+    Args:
+        sizes, input_size, memory_size: see `Decoder`.
     """
 
     def own_weights(self):
