@@ -98,7 +98,7 @@ test: lint check test-code test-notebooks test-book ## run all tests
 
 .PHONY: install build notebooks check lint test-code test-notebooks test-book figures check-versions clean
 .PHONY: mutants parity models grading decoders bottleneck transformer bench bench-scaling
-.PHONY: bench-corpora bench-workers real-text gpu-check
+.PHONY: bench-corpora bench-workers real-text gpu-check gpu-wheels
 .PHONY: assignments colab colab-check picture translate
 install: $(READ) $(WRITE) $(BOOK) ## set up .venv for everything below
 
@@ -184,7 +184,11 @@ bench-workers: $(READ) ## train with one process and two, kill some; its part of
 
 # Installs nothing: there may be no network where the GPU is
 gpu-check: ## look at one GPU for at most 8 minutes, with PYTHON or python3; docs/gpu.md
-	$(or $(PYTHON),python3) -m benchmarks.gpu
+	$(or $(PYTHON),python3) benchmarks/gpu_wheels.py
+	PYTHONPATH=build/wheels/unpacked $(or $(PYTHON),python3) -m benchmarks.gpu
+
+gpu-wheels: $(READ) ## download what gpu-check may lack where there is no network
+	$(PY) benchmarks/gpu_wheels.py --download
 
 figures: $(STAMPS)/project ## draw the conceptual figures again (notebooks/img/*.py)
 	@for script in notebooks/img/*.py; do echo "$$script"; $(PY) "$$script"; done

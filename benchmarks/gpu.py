@@ -1,9 +1,9 @@
 """Looks at one GPU for at most eight minutes: is everything right there, and how fast is it?
 
 `make gpu-check` runs PyTorch and JAX (the other two are not asked for), step by step, each step in
-a process of its own, and writes docs/gpu.md. It installs nothing and needs no network. Pure wheels
-in `build/wheels`, of pytest or d2l say, are imported from there. Without a GPU the page says that
-nothing was measured; `--cpu` runs the steps on the CPU, to test them.
+a process of its own, and writes docs/gpu.md. It installs nothing and needs no network: what is not
+installed is imported from the wheels in `build/wheels`, see benchmarks/gpu_wheels.py. Without a
+GPU the page says that nothing was measured; `--cpu` runs the steps on the CPU, to test them.
 """
 
 import argparse
@@ -19,14 +19,21 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import ROOT, markdown, scaling, speed
+from benchmarks import ROOT, gpu_wheels, markdown, scaling, speed
 from d2l_ext import files, weights
 
 PAGE = ROOT / "docs" / "gpu.md"
-WHEELS = ROOT / "build" / "wheels"
 SECONDS = 480
 FRAMEWORKS = {"pytorch": "torch", "jax": "jax"}
 CHAPTERS = ("02", "03", "04", "05", "06", "07", "09")
+KINDS = (  # for parity, as `tests.tiny.kind_name` calls them
+    "plain-1-one-way",
+    "attention-1-two-way",
+    "attention-2-two-way",
+    "general-2-two-way",
+    "transformer-2-two-way",
+)
+PARITY_STEPS = 10
 CONTRACT = ("test_masked_softmax", "test_attention_functions", "test_seq2seq", "test_transformer")
 
 
@@ -105,7 +112,11 @@ def use_of_gpu(framework):
 
 
 def bfloat16(framework):
-    """Loss of one batch, its forward pass in float32 and in bfloat16, from the same weights."""
+    """Loss of one batch, its forward pass in float32 and in bfloat16, from the same weights.
+
+    PyTorch's autocast chooses what is computed in bfloat16. JAX has none: here its products are,
+    on a GPU; on the CPU XLA takes no notice of what is asked for.
+    """
     d2l = speed.library(framework)
     config = scaling.configuration(scaling.BASE["width"])
     model, batch = d2l.new_model(config), scaling.random_batch(20, 128)
@@ -117,51 +128,54 @@ def bfloat16(framework):
 
         with torch.autocast(str(d2l.device().type), torch.bfloat16):
             half = float(model.make_steps(lambda step: 0.0, 1.0).evaluate(batch))
-    else:  # weights rounded; JAX has no autocast
-        import jax.numpy as jnp
+    else:
+        import jax
 
-        rounded = {n: np.array(jnp.asarray(a, "bfloat16"), "float32") for n, a in drawn.items()}
-        d2l.set_weights(model, rounded)
-        half = float(model.make_steps(lambda step: 0.0, 1.0).evaluate(batch))
+        with jax.default_matmul_precision("BF16_BF16_F32"):  # products; sums are float32
+            half = float(model.make_steps(lambda step: 0.0, 1.0).evaluate(batch))
     return {"float32": single, "bfloat16": half}
 
 
 def steps():
-    """Name of each step, its command, and the most seconds that it may take."""
+    """Name of each step, its command, and the most seconds that it may take.
+
+    The chapters come last, and have what time is left; the limits of all before are within it.
+    """
     python = [sys.executable, "-m"]
+    pytest = [*python, "pytest", "-q", "-p", "benchmarks.float32"]
+    kinds = " or ".join(KINDS)
     tests = [f"tests/{name}.py" for name in CONTRACT]
-    yield "parity", [*python, "pytest", "-q", "tests/test_parity.py", "-k", "compute_the_same"], 90
-    yield "contract", [*python, "pytest", "-q", *tests], 90
-    for framework in FRAMEWORKS:
-        for chapter in CHAPTERS:
+    chosen = f"compute_the_same and ({kinds})"
+    yield "parity", [*pytest, "tests/test_parity.py", "-k", chosen], 80
+    yield "contract", [*pytest, *tests], 60
+    for contestant in (speed.D2L, *FRAMEWORKS, speed.MIXED):
+        yield f"speed, {contestant}", [*python, "benchmarks.speed", "--worker", contestant], 35
+    for contestant in (speed.D2L, *FRAMEWORKS):
+        yield f"scaling, {contestant}", [*python, "benchmarks.scaling", "--worker", contestant], 40
+    for what, most in (("use", 25), ("bfloat16", 15)):
+        for framework in FRAMEWORKS:
+            command = [*python, "benchmarks.gpu", "--step", what, framework]
+            yield f"{what}, {framework}", command, most
+    for chapter in CHAPTERS:
+        for framework in FRAMEWORKS:
             own = ["--step", "chapter", framework, chapter]
             yield f"chapter {chapter}, {framework}", [*python, "benchmarks.gpu", *own], 60
-    for contestant in (speed.D2L, *FRAMEWORKS, speed.MIXED):
-        yield f"speed, {contestant}", [*python, "benchmarks.speed", "--worker", contestant], 60
-    for contestant in (speed.D2L, *FRAMEWORKS):
-        yield f"scaling, {contestant}", [*python, "benchmarks.scaling", "--worker", contestant], 60
-    for framework in FRAMEWORKS:
-        for what in ("use", "bfloat16"):
-            yield (
-                f"{what}, {framework}",
-                [*python, "benchmarks.gpu", "--step", what, framework],
-                60,
-            )
 
 
 # The page ---------------------------------------------------------------------------------------
 
 
-def environment(cpu):
-    """The variables of a step's process."""
-    wheels = sorted(map(str, WHEELS.glob("*.whl")))
-    path = os.pathsep.join([str(ROOT), *wheels, *filter(None, [os.environ.get("PYTHONPATH")])])
-    device = "cpu" if cpu else "gpu"
-    return os.environ | {
-        "PYTHONPATH": path,
+def environment(cpu, exact):
+    """The variables of a step's process; `exact` lets JAX multiply in float32 itself."""
+    variables = {
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, gpu_wheels.UNPACKED))),
         "FRAMEWORK": ",".join(FRAMEWORKS),
-        "D2L_EXT_DEVICE": device,
+        "D2L_EXT_DEVICE": "cpu" if cpu else "gpu",
+        "PARITY_STEPS": str(PARITY_STEPS),
     }
+    if exact:
+        variables["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
+    return os.environ | variables
 
 
 def run_steps(chosen, seconds, cpu):
@@ -177,7 +191,7 @@ def run_steps(chosen, seconds, cpu):
             done = subprocess.run(
                 command,
                 cwd=ROOT,
-                env=environment(cpu),
+                env=environment(cpu, exact="pytest" in command),
                 capture_output=True,
                 text=True,
                 timeout=left,
@@ -196,26 +210,63 @@ PAGE_TEXT = """\
 # On a GPU
 
 Written by `make gpu-check`; not edited by hand. On one GPU, in at most eight minutes, it compares
-PyTorch, JAX and the float64 reference, runs the contract tests and the chapters 02 to 07 and 09 in
-both tabs, measures speed and scaling with d2l's PyTorch beside, and how much of the GPU training
-and translation use. It installs nothing; pure wheels in `build/wheels` are used.
+PyTorch, JAX and the float64 reference ({kinds} kinds of models, {steps} steps of training) and
+runs the contract tests, both with products in float32 itself, without TF32. It measures speed and
+scaling with d2l's PyTorch beside, how much of the GPU training and translation use, and what
+bfloat16 does to a loss, all at each framework's own default precision. In the time that is left it
+runs the chapters 02 to 07 and 09 in both tabs. It installs nothing: what is missing beside torch,
+jax and flax it takes from `build/wheels`, which `make gpu-wheels` fills where there is a network.
 
 {found}
 """
+UNITS = {
+    "speed": "As in [speed.md](speed.md): seconds, `rate` in operations a second.",
+    "scaling": "As in [scaling.md](scaling.md): training in microseconds for a target token, "
+    "translation in sentences a second.",
+    "use": "`use` in percent of the time, as `nvidia-smi` sees it; milliseconds for a call.",
+    "bfloat16": "The loss of one batch, from the same weights.",
+}
 NOTHING = """\
-**Nothing was measured**: no GPU was to be had. The command is tested on the CPU.
+**Nothing was measured**: no GPU was to be had. Tests run one step of the command on the CPU, and
+make pages of made-up results; they do not run the others.
 """
 
 
 def page(gpu, results):
     """The page; `gpu` is None where there is none."""
-    if gpu is None:
-        return PAGE_TEXT.format(found=NOTHING).rstrip("\n") + "\n"
-    rows = [["step", "how it ended", "seconds", "what it said last"]]
-    for name, result in results.items():
-        said = result["said"].replace("|", "\\|")[:300]
-        rows.append([name, result["ended"], f"{result['seconds']:.1f}", said])
-    return PAGE_TEXT.format(found=f"{markdown(rows)}\n\nMeasured on {gpu}.").rstrip("\n") + "\n"
+    found = NOTHING
+    if gpu is not None:
+        rows = [["step", "how it ended", "seconds", "what it said last"]]
+        measured = {}
+        for name, result in results.items():
+            said = result["said"].replace("|", "\\|")
+            kind, _, who = name.partition(", ")
+            if result["ended"] == "passed" and said.startswith("{"):
+                measured.setdefault(kind, {})[who] = dict(numbers(json.loads(result["said"])))
+                said = ""
+            rows.append([name, result["ended"], f"{result['seconds']:.1f}", said])
+        tables = [table(kind, of) for kind, of in measured.items() if any(of.values())]
+        found = "\n\n".join([markdown(rows), *tables, f"Measured on {gpu}."])
+    text = PAGE_TEXT.format(found=found, kinds=len(KINDS), steps=PARITY_STEPS)
+    return text.rstrip("\n") + "\n"
+
+
+def numbers(found, above=()):
+    """Each number of what a step has measured, and the names that lead to it."""
+    for name, value in found.items():
+        if isinstance(value, dict):
+            yield from numbers(value, (*above, name))
+        elif isinstance(value, int | float):
+            yield ", ".join((*above, name)), value
+
+
+def table(kind, measured):
+    """What several have measured, side by side, under a heading."""
+    rows = [[kind, *measured]]
+    for name in dict.fromkeys(name for found in measured.values() for name in found):
+        values = [found.get(name) for found in measured.values()]
+        rows.append([name, *("" if v is None else f"{v:,.5g}" for v in values)])
+    return f"## {kind}\n\n{UNITS[kind]}\n\n{markdown(rows)}"
 
 
 def find_gpu():

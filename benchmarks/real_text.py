@@ -51,7 +51,8 @@ into subwords as `corpora.load(path)` does it, on held-out sentences: the model 
 {MAX_STEPS} tokens. Every framework starts from the same weights and reads the pairs in the same
 order; its dropout is its own. PyTorch was trained with {len(SEEDS)} seeds, which draw the weights
 and the order: the mean (lowest–highest). *Minutes* are the processor's for the training, with one
-thread.
+thread. Sentences have lost their capital letters, the references too: the scores are not to be
+compared with those of texts that keep them.
 
 What comes out is right for short everyday sentences and often wrong for others. Fewer than 20,000
 pairs of so many words are little: look at the losses in `benchmarks/real_text.json`, which are far

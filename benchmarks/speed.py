@@ -261,31 +261,50 @@ PAGE_TEXT = """\
 # How fast the four frameworks train
 
 Written by `make bench`; not edited by hand. It trains the Bahdanau decoder for {epochs} epochs on
-the first {pairs} pairs of `{corpus}` (at most {steps} steps, batches of {batch}, {layers} layers
+the first {pairs} pairs of a corpus (at most {steps} steps, batches of {batch}, {layers} layers
 of {hiddens} units, dropout {dropout}) in each framework and, as a measure, with the d2l book's own
-PyTorch classes and trainer on the same pairs. Every run has a process of its own; the contestants
-take turns, {repeats} times. Figures are medians; with a total stand its fastest and slowest run.
-
-{table}
+PyTorch classes and trainer on the same pairs. Every run has a process of its own, and the
+contestants take turns. Figures are medians; with a total stand its fastest and slowest run.
 
 *Total* is what a reader waits: building the model, compiling, all epochs with their validation.
 *Compiling* is building and what the slow epochs take longer than the median one; JAX keeps what it
 has compiled in the user's cache folder, and finds it there the second time. *A step* is one of
 training alone, without validation, once all is compiled. *Matrix rate* is its share of the
-machine's float32 matrix products (2048 x 2048 by PyTorch, measured in the same run: {rate:.0f}
-billion operations a second), counting only the operations that real tokens need. The loss is of a
-target token, in nats; loss and BLEU are of the validation pairs.
+machine's float32 matrix products (2048 x 2048 by PyTorch, measured in the same run), counting only
+the operations that real tokens need. The loss is of a target token, in nats; loss and BLEU are of
+the validation pairs. [performance.md](performance.md) says where the time goes and what was tried.
+"""
 
-At the sizes that batches ask for, PyTorch's matrix products alone, with nothing between them,
-take {products:.0f} ms a step: {products_share:.0%} of the rate, and {products_total:.1f} s for all
-epochs. [performance.md](performance.md) says where the rest goes and what was tried.
+SECTION = """
+## `{corpus}`
+
+{table}
+
+{repeats} runs of each. The rate of large matrix products was {rate:.0f} billion operations a
+second. At the sizes that batches ask for, PyTorch's matrix products alone, with nothing between
+them, take {products:.0f} ms a step: {products_share:.0%} of the rate, and {products_total:.1f} s
+for all epochs.
 
 {machine}
 """
 
 
-def page(result):
-    """The page of a result, as `main` writes both."""
+def page(results):
+    """The page of a dict from a corpus's name to its result, as `main` writes both."""
+    text = PAGE_TEXT.format(
+        epochs=NUM_EPOCHS,
+        pairs=NUM_PAIRS,
+        steps=NUM_STEPS,
+        batch=BATCH_SIZE,
+        layers=SIZES["num_layers"],
+        hiddens=SIZES["num_hiddens"],
+        dropout=SIZES["dropout"],
+    )
+    return text + "".join(section(corpus, result) for corpus, result in results.items())
+
+
+def section(corpus, result):
+    """A corpus's part of the page."""
     header = [
         "",
         "total, s",
@@ -310,15 +329,8 @@ def page(result):
                 f"{figures['BLEU']:.1f}",
             ]
         )
-    return PAGE_TEXT.format(
-        epochs=NUM_EPOCHS,
-        pairs=NUM_PAIRS,
-        corpus=result["corpus"],
-        steps=NUM_STEPS,
-        batch=BATCH_SIZE,
-        layers=SIZES["num_layers"],
-        hiddens=SIZES["num_hiddens"],
-        dropout=SIZES["dropout"],
+    return SECTION.format(
+        corpus=corpus,
         repeats=result["repeats"],
         table=benchmarks.markdown(rows),
         rate=result["rate"] / 1e9,
@@ -369,7 +381,6 @@ def main():
                 print(f"{place}: {found['seconds']:.1f} s", flush=True)
     corpus = load(options.corpus)
     result = {
-        "corpus": Path(options.corpus).name,
         "repeats": options.repeats,
         "machine": machine(repeats[0][D2L]["gpu"]),
         "rate": statistics.median(repeat[D2L]["rate"] for repeat in repeats),
@@ -379,11 +390,12 @@ def main():
         "table": summary(repeats, options.corpus),
         "runs": repeats,
     }
-    text = page(result)
-    print(text)
+    name = Path(options.corpus).name
+    print(section(name, result))
     if options.framework is None:
-        write_results(RESULTS, result)
-        files.write_whole(PAGE, text.encode())
+        results = json.loads(RESULTS.read_text(encoding="utf-8")) | {name: result}
+        write_results(RESULTS, results)
+        files.write_whole(PAGE, page(results).encode())
 
 
 if __name__ == "__main__":

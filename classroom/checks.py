@@ -490,7 +490,7 @@ def scaled_attention(function, d2l):
                 "are divided by the root of the size of the values, not of d": (
                     products / np.sqrt(values.shape[-1])
                 ),
-                f"are divided by 2, {divided}": products / 2,
+                f"are divided by 4, {divided}": products / 4,
                 f"are divided by 8, {divided}": products / 8,
                 "come from keys that are reshaped; swap their axes instead": (
                     queries.astype("float64") @ turned / root

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from d2l_ext import (
     checkpoints,
+    compat,
     corpora,
     files,
     metrics,
@@ -91,16 +92,27 @@ Write a page on which a model runs in the browser, all its numbers shown.
 
 It is one file, which can be mailed and opened without a network. It takes
 models with Bahdanau's decoder and Transformers. This needs no framework.
+
+The page offers sentences whose truth it knows: those of the grammar or, with
+the --corpus and the other options that `train` was given, held-out ones of
+yours.
 """
 EXPLORE_EXAMPLES = """\
-example:
+examples:
   python -m d2l_ext explore m.safetensors --out page.html
+  python -m d2l_ext explore fra.safetensors --corpus fra.txt --max-steps 20 \\
+      --num-pairs 50000 --out page.html
 """
 INFO = "Say what a model file holds. This needs no framework."
 INFO_EXAMPLES = """\
 example:
   python -m d2l_ext info m.safetensors
 """
+
+OF_KIND = {  # options of `train` that models of one kind have
+    "global": ("--score", "--input-feeding", "--no-input-feeding", "--local", "--window"),
+    "transformer": ("--heads", "--ffn-num-hiddens", "--norm-first", "--no-norm-first"),
+}
 
 
 def main(arguments=None):
@@ -181,12 +193,17 @@ def _parser():
         ("--epochs", _count, 2, "passes over the training pairs"),
         ("--batch-size", _count, 64, "pairs in a step"),
         ("--lr", _rate, 0.005, "largest learning rate; it falls to 0"),
-        ("--warmup", _whole, 0, "steps in which the learning rate first rises"),
         ("--num-hiddens", _count, 128, "size of a GRU layer's state, or of a Transformer's step"),
         ("--num-layers", _count, 1, "layers on either side"),
         ("--dropout", _probability, 0.0, "between layers and on attention"),
     )
     _add_numbers(add, numbers)
+    add(
+        "--warmup",
+        type=_whole,
+        metavar="N",
+        help="steps in which the learning rate first rises (default: 0; for a Transformer 200)",
+    )
     add(
         "--embed-size",
         type=_count,
@@ -263,9 +280,7 @@ def _parser():
         help="states on either side that --local sees (default: %(default)s)",
     )
 
-    transformer = train.add_argument_group(
-        "options of --kind transformer", "It wants a --warmup of 200 steps or so."
-    )
+    transformer = train.add_argument_group("options of --kind transformer")
     transformer.add_argument(
         "--heads",
         dest="num_heads",
@@ -359,6 +374,7 @@ def _parser():
     add = explore.add_argument
     add("model", type=Path, help="a file that `train` or save_model wrote, in any framework")
     add("--out", type=Path, required=True, metavar="FILE", help="where to write the page")
+    _add_corpus_options(add)
 
     info = commands.add_parser(
         "info", help="say what a file holds", description=INFO, epilog=INFO_EXAMPLES, **shape
@@ -398,7 +414,7 @@ def _add_corpus_options(add):
         nargs=2,
         default=(None, None),
         metavar=("SOURCE", "TARGET"),
-        help="codes such as en and zh, for the scores (default: guessed by script)",
+        help="codes such as en and zh, for scores and spaces (default: guessed by script)",
     )
     add(
         "--bad-lines",
@@ -463,6 +479,13 @@ def _between(text, fits, expected):
 
 
 def _train(options):
+    for kind, names in OF_KIND.items():
+        for word in (argument.partition("=")[0] for argument in options.arguments):
+            given = len(word) > 2 and any(name.startswith(word) for name in names)
+            if given and kind != options.kind:
+                raise ValueError(f"{word} is an option of --kind {kind}, not of {options.kind}")
+    if options.warmup is None:
+        options.warmup = 200 if options.kind == "transformer" else 0
     _check_folder(options.out)
     kept = options.checkpoint and options.checkpoint / checkpoints.FILE
     if options.resume and not (kept and kept.exists()):
@@ -472,6 +495,7 @@ def _train(options):
         )
     sys.stdout.reconfigure(line_buffering=True)  # a line an epoch, in a pipe too
     if options.worker:
+        workers.check_variables(options.framework)
         with workers.started():
             _train_together(options)
         return
@@ -489,11 +513,14 @@ def _train(options):
 def _launch(options):
     """Read the corpus once, and train with workers that each read their share of it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    compat.check_installed(LIBRARIES[options.framework])
     with tempfile.TemporaryDirectory(prefix="d2l_ext-") as folder:
         arrays = options.arrays
         if arrays is None:
             arrays = Path(folder) / "arrays"
             corpora.save_arrays(_load_corpus(options), arrays)
+        # What a user got wrong is said here, in one line, and not by a worker
+        weights.expected_shapes(_configuration(corpora.load_arrays(arrays), options))
         command = ["-m", "d2l_ext", *options.arguments, "--worker", "--arrays", str(arrays)]
         workers.launch(options.framework, command, options.workers)
 
@@ -501,7 +528,8 @@ def _launch(options):
 def _train_together(options):
     """Train as one of several workers; the first of them speaks and writes for all."""
     d2l = _library(options.framework)
-    worker = d2l.Worker()
+    mxnet = options.framework == "mxnet"
+    worker = workers.patient(d2l.Worker)() if mxnet else d2l.Worker()
     leads = worker.rank == 0
     with contextlib.ExitStack() as stack:
         if not leads:
@@ -551,11 +579,12 @@ def _finish(d2l, model, corpus, options):
         warnings.simplefilter("ignore")  # held-out sentences may have unknown words
         translations = d2l.translate(model, [pair.source for pair in corpus.test])
     join, language = corpus.tgt_vocab.detokenize, corpus.tgt_vocab.language
-    scores = metrics.score_texts(
-        [join(translation.tokens) for translation in translations],
-        [join(pair.target) for pair in corpus.test],
-        language,
-    )
+    with _warnings_as_lines():
+        scores = metrics.score_texts(
+            [join(translation.tokens) for translation in translations],
+            [join(pair.target) for pair in corpus.test],
+            language,
+        )
     print(
         f"BLEU {scores.bleu:.1f} ({scores.tokenizer}), chrF {scores.chrf:.1f} on "
         f"{len(corpus.test)} held-out sentences"
@@ -570,12 +599,11 @@ def _prepare(options):
 
 
 def _load_corpus(options):
-    """The corpus that the options ask for; what `load` warns of becomes a line on stderr."""
+    """The corpus that the options ask for."""
     if getattr(options, "arrays", None) is not None:
         return corpora.load_arrays(options.arrays)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        corpus = corpora.load(
+    with _warnings_as_lines():
+        return corpora.load(
             options.corpus[0] if len(options.corpus) == 1 else options.corpus,
             options.num_pairs,
             options.max_steps,
@@ -588,13 +616,28 @@ def _load_corpus(options):
             languages=tuple(options.languages),
             bad_lines=options.bad_lines,
         )
+
+
+@contextlib.contextmanager
+def _warnings_as_lines():
+    """Let what is warned of become lines on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
     for warning in caught:
         print(f"d2l_ext: warning: {warning.message}", file=sys.stderr)
-    return corpus
 
 
 def _new_model(d2l, corpus, options):
     """A model that has not learned anything yet."""
+    config = _configuration(corpus, options)
+    model = d2l.new_model(config)
+    d2l.set_weights(model, weights.draw(config, options.seed))
+    return model
+
+
+def _configuration(corpus, options):
+    """The sizes of the model that the options ask for, and what else makes it."""
     config = {
         "src_vocab_size": len(corpus.src_vocab),
         "tgt_vocab_size": len(corpus.tgt_vocab),
@@ -603,9 +646,7 @@ def _new_model(d2l, corpus, options):
         config.setdefault(key, getattr(options, key, None))
     if config["embed_size"] is None:
         config["embed_size"] = 64 if options.kind != "transformer" else options.num_hiddens
-    model = d2l.new_model(config)
-    d2l.set_weights(model, weights.draw(config, options.seed))
-    return model
+    return config
 
 
 class _WithProgress:
@@ -718,17 +759,29 @@ def _show_attention(results, path):
         return
     for number, result in shown.items():
         picture = io.BytesIO()
-        figure = plots.attention(result.attention_weights, result.source, result.tokens)
-        figure.savefig(picture, format="png")
+        with _warnings_as_lines():
+            figure = plots.attention(result.attention_weights, result.source, result.tokens)
+            figure.savefig(picture, format="png")
         name = path if len(results) == 1 else path.with_stem(f"{path.stem}-{number}")
         files.write_whole(name, picture.getvalue())
 
 
 def _explore(options):
     _check_folder(options.out)
-    page = views.explorer(options.model, views.grammar_examples())
+    if options.corpus == ["grammar"] and options.tokens is None:
+        examples = views.grammar_examples()  # with those that the page speaks of
+    else:
+        examples = _load_corpus(options).test[: views.NUM_EXAMPLES]
+    page = views.explorer(options.model, examples)
     page.save(options.out)
-    print(f"{options.out}: {_size(options.out)}")
+    known = f"{len(page.examples)} of {len(examples)} examples"
+    print(f"{options.out}: {_size(options.out)}, {known}")
+    if not page.examples:
+        print(
+            "d2l_ext: warning: the model does not know the words of the corpus's sentences; give "
+            "--corpus and the other options with which it was trained",
+            file=sys.stderr,
+        )
 
 
 def _info(options):

@@ -31,16 +31,18 @@ class Checkpoint:
             one of them does, and all read.
 
     Raises:
-        ValueError: if `every` is not positive.
+        ValueError: if `every` is no positive integer.
         OSError: if the folder can neither be found nor made.
     """
 
     def __init__(
         self, folder: str | os.PathLike[str], every: int = 500, leader: bool = True
     ) -> None:
-        if every < 1:
-            raise ValueError(f"every is {every}; expected a positive number of steps")
-        self.folder, self.every, self.leader = Path(folder), every, leader
+        if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
+            raise ValueError(f"every is {every!r}; expected a positive number of steps")
+        self.folder, self.every, self.leader = Path(folder), int(every), leader
+        if self.folder.is_file():
+            raise NotADirectoryError(f"{str(folder)!r} is a file; expected a folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / FILE
 

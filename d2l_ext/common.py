@@ -20,7 +20,8 @@ __all__ = [
     "Steps", "Seq2SeqInterface", "EpochRecord", "mean_loss", "linear_schedule",
     "train_seq2seq", "teacher_forcing", "Beams", "start_beams", "extend_beams", "read_back",
     "beam_search", "Translation", "read_sentences", "translate", "get_config", "get_weights",
-    "set_weights", "save_model", "sinusoids", "gather_weights", "ParallelInterface",
+    "set_weights", "save_model", "sinusoids", "check_steps", "check_sizes", "gather_weights",
+    "ParallelInterface",
 ]
 # fmt: on
 
@@ -157,8 +158,12 @@ def check_fit(encoder, decoder):
     """
     if not (hasattr(encoder, "sizes") and hasattr(decoder, "sizes")):
         return
-    for name in "num_hiddens", "num_layers":
-        ours, theirs = (getattr(x.sizes, name) for x in (encoder, decoder))
+    names = "embed_size", "num_hiddens", "num_layers"
+    names += "num_heads", "ffn_num_hiddens", "norm_first"  # in chapter 09
+    for name in names:
+        ours, theirs = (
+            getattr(part.sizes, name, getattr(part, name, None)) for part in (encoder, decoder)
+        )
         if ours != theirs:
             raise ValueError(
                 f"the encoder has {name}={ours}, the decoder {name}={theirs}; give both the same"
@@ -657,6 +662,53 @@ def sinusoids(max_steps, num_hiddens):
     table[:, 0::2] = numpy.sin(steps * rates)
     table[:, 1::2] = numpy.cos(steps * rates)[:, : num_hiddens // 2]
     return table
+
+
+def check_steps(shape, first_step, max_steps, num_hiddens):
+    """Look whether there are positions for some steps.
+
+    Args:
+        shape: (batch, steps, num_hiddens), of the steps; None is unknown.
+        first_step: NumPy integers, the positions of first steps, or None
+            where a compiled function does not know them.
+        max_steps, num_hiddens: shape of the positions.
+
+    Raises:
+        ValueError: if there are not; the message names both sizes.
+    """
+    if shape[-1] != num_hiddens:
+        raise ValueError(f"steps have size {shape[-1]}, their positions {num_hiddens}")
+    first = numpy.ravel(0 if first_step is None else first_step)
+    if (first < 0).any():
+        raise ValueError(f"first_step is {first.min()}, which is below 0")
+    num_steps = int(first.max(initial=0)) + (shape[1] or 0)
+    if num_steps > max_steps:
+        raise ValueError(f"{num_steps} steps are more than max_steps, {max_steps}")
+
+
+# From notebooks/09_transformer.md, section "The class"
+def check_sizes(num_hiddens, num_heads, num_layers=1, memory_size=None):
+    """Look whether a Transformer, or its attention, can have some sizes.
+
+    Args:
+        num_hiddens, num_heads, num_layers, memory_size: those of
+            `TransformerDecoder`.
+
+    Raises:
+        ValueError: if it can't; the message names them.
+    """
+    for name, number in ("num_heads", num_heads), ("num_layers", num_layers):
+        if not isinstance(number, (int, numpy.integer)) or number < 1:
+            raise ValueError(f"{name} is {number}, not a whole number from 1")
+    if num_hiddens % num_heads:
+        raise ValueError(
+            f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
+        )
+    if memory_size not in (None, num_hiddens):
+        raise ValueError(
+            f"memory_size is {memory_size}, but a Transformer's encoder has "
+            f"outputs of size num_hiddens, {num_hiddens}"
+        )
 
 
 # From notebooks/09_transformer.md, section "Encoder and decoder"

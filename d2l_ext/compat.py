@@ -1,8 +1,9 @@
 """What makes MXNet 1.9.1 and the d2l book's modules run on today's Python and NumPy.
 
-Four functions, of which the generated modules call the first and the last:
+Five functions, of which the generated modules call the first and the last:
 
 - `prepare(framework)` makes sure that a framework can be imported;
+- `check_installed(framework)` says what to install if it is missing, and imports nothing;
 - `import_mxnet()` imports MXNet 1.9.1 on NumPy 2;
 - `import_d2l(framework)` imports the book's own module, `d2l.torch` and so on;
 - `fall_through(framework)` is the `__getattr__` that hands unknown names to that module.
@@ -87,11 +88,7 @@ def prepare(framework: str) -> None:
         RuntimeError: if D2L_EXT_DEVICE is cpu, and TensorFlow runs on a GPU already.
         ValueError: if there is no such framework.
     """
-    needed = _framework(framework)
-    for package in needed.packages:
-        if package not in sys.modules and importlib.util.find_spec(package) is None:
-            title = needed.title if package == framework else package
-            raise _not_installed(title, needed.command, package)
+    check_installed(framework)
     if framework == "mxnet":
         import_mxnet().npx.set_np()
     elif framework == "jax":
@@ -101,6 +98,18 @@ def prepare(framework: str) -> None:
         _avoid_crash()
         with _LOCK, _silent():
             _share_gpus(importlib.import_module("tensorflow"))
+
+
+def check_installed(framework: str) -> None:
+    """Find out whether a framework and what it is used with are there; nothing is imported.
+
+    Raises what `prepare` does.
+    """
+    needed = _framework(framework)
+    for package in needed.packages:
+        if package not in sys.modules and importlib.util.find_spec(package) is None:
+            title = needed.title if package == framework else package
+            raise _not_installed(title, needed.command, package)
 
 
 def _avoid_crash():

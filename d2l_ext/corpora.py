@@ -12,6 +12,7 @@ import json
 import os
 import random
 import shutil
+import time
 import warnings
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from d2l_ext.vocab import (
     Vocab,
     detokenize,
     guess_language,
+    join_weights,
     tokenize,
 )
 
@@ -49,6 +51,7 @@ __all__ = [
     "fetch_archive",
     "find_files",
     "guess_language",
+    "join_weights",
     "load",
     "load_arrays",
     "pad_batch",
@@ -65,7 +68,8 @@ VOCAB_SIZE = 4000  # subwords, if the file is large enough
 LEARN_FROM = 200_000  # sentences at most from which subwords are learned
 UNKNOWN = 0.05  # share of unknown held-out tokens beyond which `load` warns
 CACHED_BYTES = 4 * 2**20  # files from this size on are cached
-CACHE_VERSION = 3
+CACHE_VERSION = 4
+BAR_AFTER = 1.0  # seconds of reading after which a large file gets a bar
 
 
 class Pair(NamedTuple):
@@ -306,7 +310,8 @@ class ParallelCorpus:
     """Sentence pairs, split into train, validation and test, with their vocabularies.
 
     No source sentence is in two splits. The vocabularies are those of the training pairs.
-    `max_steps` bounds the steps of every sentence, <eos> included.
+    `max_steps` bounds the steps of every sentence, <eos> included. `num_longer` counts the pairs
+    that were left out for it; `left_out` is a tuple of messages on other things that were.
     """
 
     name: str
@@ -317,6 +322,8 @@ class ParallelCorpus:
     tgt_vocab: Vocab
     max_steps: int
     known_digest: str | None = field(default=None, compare=False)
+    num_longer: int = field(default=0, compare=False)
+    left_out: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         for part in SPLITS:
@@ -331,9 +338,10 @@ class ParallelCorpus:
         unknown = ""
         if any(shares):
             unknown = "; unknown in held-out text {:.1%} and {:.1%}".format(*shares)
+        longer = f"; {self.num_longer} longer pairs left out" if self.num_longer else ""
         return (
             f"ParallelCorpus({self.name}: {sizes} pairs; {len(self.src_vocab)} source and "
-            f"{len(self.tgt_vocab)} target tokens; max_steps {self.max_steps}{unknown})"
+            f"{len(self.tgt_vocab)} target tokens; max_steps {self.max_steps}{longer}{unknown})"
         )
 
     @property
@@ -379,10 +387,7 @@ class ParallelCorpus:
         Raises:
             ValueError: if there is no such split, or the batch size or multiple is not positive.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
-        _check_positive("batch_size", batch_size)
-        _check_positive("multiple", multiple)
+        _check_batches(split, batch_size, multiple)
         rows = self._batch_rows(getattr(self, split), batch_size, shuffle, seed)
         return (self._batch_of(split, chosen, multiple) for chosen in rows)
 
@@ -426,24 +431,31 @@ class Share:
         size: how many workers there are.
 
     Raises:
-        ValueError: if there is no worker of this number.
+        ValueError: if `size` is not a positive integer, or there is no worker of this number.
 
     `batches` yields a `Part` of each of the corpus's batches, and looks at no other worker's
     sentences: only at their lengths. All else is the corpus's own.
     """
 
     def __init__(self, corpus: ParallelCorpus, rank: int, size: int) -> None:
-        if not 0 <= rank < size:
-            raise ValueError(f"rank is {rank}; expected a number from 0 to below size, {size}")
+        _check_positive("size", size)
+        if not _is_integer(rank) or not 0 <= rank < size:
+            raise ValueError(f"rank is {rank!r}; expected a number from 0 to below size, {size}")
         self.corpus, self.rank, self.size = corpus, rank, size
 
     def __getattr__(self, name: str) -> Any:
+        if name == "corpus":  # of a copy that is not yet filled
+            raise AttributeError(name)
         return getattr(self.corpus, name)
 
     def batches(
         self, split: str, batch_size: int, shuffle: bool = True, seed: int = 0, multiple: int = 1
     ) -> Iterator[Part]:
-        """Yield this worker's part of each batch; the arguments are `ParallelCorpus.batches`'."""
+        """Yield this worker's part of each batch; arguments and errors are `ParallelCorpus`'s."""
+        _check_batches(split, batch_size, multiple)
+        return self._parts(split, batch_size, shuffle, seed, multiple)
+
+    def _parts(self, split, batch_size, shuffle, seed, multiple):
         pairs = getattr(self.corpus, split)
         for rows in self.corpus._batch_rows(pairs, batch_size, shuffle, seed):
             # Every size-th of pairs that are sorted by length: parts of nearly equal work
@@ -493,11 +505,12 @@ def load(
             columns are ignored; two paths, of which line n of one translates line n of the other;
             or the path of a folder of files of two columns, which `find_files` finds. What cannot
             be read in a folder is left out, with a warning that names it. Files are UTF-8, or
-            UTF-16 with a byte-order mark, and may be packed by gzip, bzip2 or xz.
+            UTF-16 or UTF-32 with a byte-order mark, and may be packed by gzip, bzip2 or xz.
         num_pairs: number of distinct pairs: of the grammar as many as asked for (20,000 if None);
             of a file the first ones, or all if None or if there are fewer.
         max_steps: the longest sentence allowed on either side, in tokens with <eos>. The grammar
-            writes none longer (31 if None); of a file longer pairs are dropped (none if None).
+            writes none longer (31 if None); of a file longer pairs are dropped (none if None), and
+            `num_longer` of the corpus counts them.
         seed: integer that decides the grammar's sentences and the split. The same seed gives the
             same corpus on every machine.
         tokens: "words", "subwords" or "characters"; None for words of the grammar and subwords of
@@ -509,7 +522,7 @@ def load(
         lower: whether subwords and characters lose capital letters; words always do.
         reverse: whether the second column is the source.
         languages: codes of source and target language, such as ("en", "zh"); None to guess one by
-            its script. They decide how translations are scored.
+            its script. They decide how translations are scored, and whether subwords begin words.
         bad_lines: "error", or "skip" to leave out lines that are no pair, with a warning that
             counts them.
 
@@ -518,24 +531,35 @@ def load(
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
-        ValueError: if the file is empty, not Unicode or has a bad line; if two files differ in
-            length; if the folder has no file that can be read; if the grammar has fewer sentences
-            than asked for; or if there are fewer than three different source sentences to split.
+        ValueError: if the file is empty, not Unicode or has a bad line; if one of two files ends
+            before the other, as far as `num_pairs` has them read; if the folder has no file that
+            can be read; if the grammar has fewer sentences than asked for; if there are fewer than
+            three different source sentences to split; or if an argument is none of the above.
         OSError: if the archive cannot be fetched.
 
     Warns:
-        UserWarning: if more than 5 % of the held-out tokens of a side are unknown.
+        UserWarning: if lines or files are left out, or if more than 5 % of the held-out tokens of
+            a side are unknown.
     """
     for name, value in (("num_pairs", num_pairs), ("max_steps", max_steps)):
         if value is not None:
             _check_positive(name, value)
     if vocab_size is not None:
         _check_positive("vocab_size", vocab_size)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise ValueError(f"seed is {seed!r}; expected an integer")
+    seed = int(seed)
+    languages = _language_codes(languages)
     bad = textfiles.BadLines(bad_lines)
     if tokens is None:
         tokens = "words" if name_or_path == "grammar" else "subwords"
     if tokens not in vocab.KINDS:
         raise ValueError(f"tokens is {tokens!r}; expected one of {', '.join(vocab.KINDS)}")
+    if tokens == "words" and (vocab_size or joint or not lower):
+        raise ValueError(
+            "tokens is 'words', which have no vocab_size, joint vocabulary or capital letters; "
+            "ask for 'subwords' or 'characters'"
+        )
     if name_or_path == "grammar":
         steps = GRAMMAR_STEPS if max_steps is None else max_steps
         if steps < 4:
@@ -568,10 +592,11 @@ def load(
     cache = _cache_folder(paths, options | {"bad_lines": bad_lines, "reverse": reverse})
     corpus = cache and _from_cache(cache, name)
     if not corpus:
-        corpus = _build(name, found, large=bool(cache), **options)
-        bad.warn(name, stacklevel=2)
+        corpus = _build(name, found, bad, large=bool(cache), **options)
         if cache:
             _to_cache(cache, corpus)
+    for message in corpus.left_out:
+        warnings.warn(message, stacklevel=2)
     for side, share in zip(("source", "target"), corpus.unknown):
         if share > UNKNOWN:
             warnings.warn(
@@ -582,17 +607,44 @@ def load(
     return corpus
 
 
+def _check_batches(split, batch_size, multiple):
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
+    _check_positive("batch_size", batch_size)
+    _check_positive("multiple", multiple)
+
+
+def _is_integer(value):
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def _check_positive(name, value):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    if not _is_integer(value) or value < 1:
         raise ValueError(f"{name} is {value!r}; expected a positive integer")
 
 
+def _language_codes(languages):
+    """The codes of two languages as this library knows them, None where one is to be guessed."""
+    if isinstance(languages, str) or not (
+        isinstance(languages, Sequence)
+        and len(languages) == 2
+        and all(isinstance(code, str | None) for code in languages)
+    ):
+        raise ValueError(
+            f"languages is {languages!r}; expected two codes such as ('en', 'zh'), of source and "
+            "target, with None for one that is to be guessed"
+        )
+    return [None if code is None else vocab.short_code(code) for code in languages]
+
+
 def _open(name_or_path, bad):
-    """The files of a corpus, what to call it, and its pairs, which are not read yet."""
+    """The files by which to cache a corpus, its name, and its pairs, which are not read yet."""
     if name_or_path == "fra-eng":
         archive = fetch_archive()
         rows = textfiles.archive_lines(archive)
         return [archive], "fra-eng", textfiles.columns(rows, textfiles.ARCHIVE_MEMBER, bad)
+    if not isinstance(name_or_path, str | os.PathLike | Sequence):
+        raise TypeError(f"a corpus is a name, a path or two paths, not {name_or_path!r}")
     if not isinstance(name_or_path, str | os.PathLike):
         paths = [Path(path) for path in name_or_path]
         if len(paths) != 2:
@@ -602,16 +654,23 @@ def _open(name_or_path, bad):
                 raise FileNotFoundError(
                     f"there is no file {str(path)!r}; expected a sentence a line"
                 )
-        return paths, paths[0].stem, textfiles.aligned(paths, bad)
+        return paths, _name(paths[0]), textfiles.aligned(paths, bad)
     path = Path(name_or_path)
     if path.is_dir():
-        return [], path.stem, textfiles.folder_pairs(path, bad, stacklevel=3)
+        found = find_files(path)
+        files = [] if found.problems else found.files  # no cache, lest it hide new problems
+        return files, path.stem, textfiles.folder_pairs(path, found, bad)
     if not path.exists():
         raise FileNotFoundError(
             f"there is no corpus {str(path)!r}; expected 'grammar', 'fra-eng' or the path of a "
             "file of source<TAB>target lines, or of a folder of such files"
         )
-    return [path], path.stem, textfiles.columns(textfiles.lines(path), str(path), bad)
+    return [path], _name(path), textfiles.columns(textfiles.lines(path), str(path), bad)
+
+
+def _name(path):
+    """What to call the corpus of a file: "train" for train.en.gz."""
+    return path.with_suffix("").stem if path.suffix in textfiles.PACKED else path.stem
 
 
 def split(
@@ -696,18 +755,40 @@ class _Texts:
             yield [self[i] for i in range(start, min(start + size, len(self)))]
 
 
+def _bar(rows, title, large, **options):
+    """The rows, with a bar, in a notebook too, if they are of a large file and take a while."""
+    if not large:
+        return rows
+    from tqdm.auto import tqdm
+    from tqdm.notebook import tqdm_notebook
+
+    # None: if it is no terminal, which a notebook is not either
+    disable = False if issubclass(tqdm, tqdm_notebook) else None
+    return tqdm(rows, title, delay=BAR_AFTER, leave=False, disable=disable, **options)
+
+
 def _build(
-    name, found, num_pairs, max_steps, seed, tokens, vocab_size, joint, lower, languages, large
+    name,
+    found,
+    bad,
+    num_pairs,
+    max_steps,
+    seed,
+    tokens,
+    vocab_size,
+    joint,
+    lower,
+    languages,
+    large,
 ):
     """The corpus of pairs of strings."""
-    from tqdm import tqdm
-
     words = tokens == "words"
-    sides, seen, sources = (_Texts(), _Texts()), set(), array("q")
-    for pair in tqdm(found, name, unit=" pairs", disable=None if large else True):
+    sides, seen, sources, num_longer = (_Texts(), _Texts()), set(), array("q"), 0
+    for pair in _bar(found, name, large, unit=" pairs"):
         # Words are cut now, since their number decides which pairs are the first ones.
         cut = [" ".join(tokenize(text)) if words else text for text in pair]
         if words and max_steps and max(text.count(" ") + 2 for text in cut) > max_steps:
+            num_longer += 1
             continue
         contents = [text.encode() for text in cut]
         key = _digest(b"\t".join(contents))
@@ -719,6 +800,8 @@ def _build(
             side.append(content)
         if len(seen) == num_pairs:
             break
+    if not seen and not num_longer:
+        raise ValueError("; ".join([f"{name} has no usable pair", *bad.report()]))
     _check_some(name, len(seen), max_steps)
     del seen
     # Groups of one source, numbered in the order in which they appear
@@ -727,32 +810,39 @@ def _build(
     )
     groups = np.argsort(np.argsort(first))[groups]
     parts = _deal(name, groups, seed)
-    arrays, vocabs = [], []
-    shared = None
-    for side, language in zip(sides, languages):
-        if language is None:
-            language = guess_language(" ".join(side[i] for i in parts[0][:1000]))
-        if words:
-            known, sentences = _cut_words(side, parts[0], language)
-        else:
-            if shared is None or not joint:
-                shared = _learn(
-                    sides if joint else [side], parts[0], vocab_size, lower, tokens, seed
-                )
-            known = Subwords(shared.tokens, shared.merges, language, lower, shared.spaced)
+    languages = [
+        guess_language(" ".join(side[i] for i in parts[0][:1000])) if code is None else code
+        for side, code in zip(sides, languages)
+    ]
+    if words:
+        known = (_cut_words(side, parts[0], code) for side, code in zip(sides, languages))
+        vocabs, arrays = zip(*known)
+    else:
+        both = list(zip(sides, languages))
+        vocabs = [
+            known
+            for some in ([both] if joint else [[side] for side in both])
+            for known in _learn(some, parts[0], vocab_size, lower, tokens, seed)
+        ]
+        arrays = []
+        for side, known in zip(sides, vocabs):
             rows = (row for chunk in side.chunks() for row in known.ids_of(chunk))
-            sentences = Sentences.of(
-                tqdm(rows, f"{name}: {tokens}", len(side), disable=None if large else True),
-                known.tokens,
-            )
-        arrays.append(sentences)
-        vocabs.append(known)
+            rows = _bar(rows, f"{name}: {tokens}", large, total=len(side))
+            arrays.append(Sentences.of(rows, known.tokens))
     steps = np.maximum(*(sentences.lengths for sentences in arrays)) + 1
     if max_steps is not None:
+        num_longer += int((steps > max_steps).sum())
         parts = [part[steps[part] <= max_steps] for part in parts]
         _check_some(name, len(parts[0]), max_steps)
     splits = [Pairs(*arrays, part) for part in parts]
-    return ParallelCorpus(name, *splits, *vocabs, int(max_steps or steps.max()))
+    return ParallelCorpus(
+        name,
+        *splits,
+        *vocabs,
+        int(max_steps or steps.max()),
+        num_longer=num_longer,
+        left_out=tuple(bad.report()),
+    )
 
 
 def _digest(content):
@@ -774,12 +864,20 @@ def _cut_words(texts, train, language):
 
 
 def _learn(sides, train, vocab_size, lower, tokens, seed):
-    """The subwords or characters of the training texts."""
+    """Vocabularies for the texts of one language or of two, which then have the same tokens."""
     if vocab_size is None:
         vocab_size = min(VOCAB_SIZE, 600 + len(train) // 5)
     rows = np.sort(train[_order(len(train), seed)[:LEARN_FROM]])
-    texts = [side[i] for side in sides for i in rows]
-    return Subwords.train(texts, vocab_size, "", lower, merge=tokens == "subwords")
+    texts, spaced = [], []
+    for side, language in sides:
+        own = [side[i] for i in rows]
+        spaced.append(vocab.has_spaces(own, language))
+        texts += [" " + text for text in own] if spaced[-1] else own
+    learned = Subwords.train(texts, vocab_size, "", lower, tokens == "subwords", spaced=False)
+    return [
+        Subwords(learned.tokens, learned.merges, language, lower, each)
+        for (_, language), each in zip(sides, spaced)
+    ]
 
 
 # The cache --------------------------------------------------------------------------------------
@@ -787,14 +885,18 @@ def _learn(sides, train, vocab_size, lower, tokens, seed):
 
 def _cache_folder(paths, options):
     """Where the arrays of some files are cached, by content and options; None for small files."""
-    if not paths or sum(path.stat().st_size for path in paths) < CACHED_BYTES:
+    options = json.dumps([CACHE_VERSION, options], default=int)  # NumPy's integers too
+    digest = hashlib.blake2b(options.encode(), digest_size=16)
+    try:
+        if sum(path.stat().st_size for path in paths) < CACHED_BYTES:
+            return None
+        for path in paths:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+    except OSError:  # one of a folder, of which `load` will speak
         return None
     import pooch
 
-    digest = hashlib.blake2b(json.dumps([CACHE_VERSION, options]).encode(), digest_size=16)
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "blake2b").digest())
     return Path(pooch.os_cache("d2l_ext")) / "corpora" / digest.hexdigest()
 
 
@@ -824,6 +926,8 @@ def save_arrays(corpus: ParallelCorpus, folder: str | os.PathLike[str]) -> None:
             "vocabs": [corpus.src_vocab.to_json(), corpus.tgt_vocab.to_json()],
             "tokens": [corpus.train.source.tokens, corpus.train.target.tokens],
             "max_steps": corpus.max_steps,
+            "num_longer": corpus.num_longer,
+            "left_out": corpus.left_out,
         }
         (unfinished / "parts.json").write_text(json.dumps(parts), encoding="utf-8")
         unfinished.rename(folder)
@@ -860,8 +964,15 @@ def load_arrays(folder: str | os.PathLike[str]) -> ParallelCorpus:
             for side, tokens in zip(("source", "target"), parts["tokens"])
         ]
         splits = [Pairs(*sides, read(part)) for part in SPLITS]
-        vocabs = map(vocab.from_json, parts["vocabs"])
-        return ParallelCorpus(parts["name"], *splits, *vocabs, parts["max_steps"], parts["digest"])
+        return ParallelCorpus(
+            parts["name"],
+            *splits,
+            *map(vocab.from_json, parts["vocabs"]),
+            parts["max_steps"],
+            parts["digest"],
+            parts.get("num_longer", 0),  # which older releases did not write
+            tuple(parts.get("left_out", ())),
+        )
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{str(folder)!r} is damaged ({error}); write it anew") from error
 
@@ -869,6 +980,9 @@ def load_arrays(folder: str | os.PathLike[str]) -> ParallelCorpus:
 def _to_cache(folder, corpus):
     """Write a corpus, whole or not at all. A cache that cannot be written is no error."""
     with contextlib.suppress(OSError):  # read-only, full, or another process was faster
+        for unfinished in folder.parent.glob(".*.unfinished"):
+            if unfinished.stat().st_mtime < time.time() - 86_400:  # somebody killed its writer
+                shutil.rmtree(unfinished, ignore_errors=True)
         save_arrays(corpus, folder)
 
 

@@ -179,12 +179,11 @@ class Attention(nnx.Module):
             weights (batch, queries, keys).
 
         Raises:
-            ValueError: if shapes do not fit.
+            ValueError: if the lengths do not fit the queries.
         """
         if valid_lens is not None:  # NaN in the padding would survive 0 * NaN
-            longest = valid_lens
-            if valid_lens.ndim == 2:
-                longest = valid_lens.max(1)
+            longest = jnp.asarray(valid_lens)
+            longest = longest.max(1) if longest.ndim == 2 else longest
             keys = sequence_mask(keys, longest)
             values = sequence_mask(values, longest)
         projected_keys = self.project_keys(keys)
@@ -794,7 +793,8 @@ class AttentionDecoder(Decoder):
     A subclass has an `attention`, and a `kind` of its own.
 
     Args:
-        sizes, input_size, memory_size, rngs: see `Decoder`.
+        sizes, input_size, memory_size: see `Decoder`.
+        rngs: random streams of the weights and of dropout.
     """
 
     def own_weights(self):
@@ -1257,10 +1257,11 @@ class PositionalEncoding(nnx.Module):
             The sum, of X's shape.
 
         Raises:
-            ValueError: if X has more steps than there are positions.
+            ValueError: if X has steps without a position, or of another size.
         """
-        if X.shape[1] > self.max_steps:
-            raise ValueError(f"{X.shape[1]} steps are more than max_steps, {self.max_steps}")
+        compiled = isinstance(first_step, jax.core.Tracer)
+        known = None if compiled else first_step
+        check_steps(X.shape, known, self.max_steps, self.num_hiddens)
         P = jnp.asarray(sinusoids(self.max_steps, self.num_hiddens))
         steps = jnp.reshape(first_step, (-1, 1)) + jnp.arange(X.shape[1])
         return self.dropout(X + jnp.take(P, steps, axis=0))
@@ -1292,10 +1293,7 @@ class MultiHeadAttention(DotProductAttention):
         self, query_size, key_size, value_size, num_hiddens, num_heads, dropout=0, *, rngs
     ):
         super().__init__(dropout, rngs=rngs)
-        if num_hiddens % num_heads:
-            raise ValueError(
-                f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
-            )
+        check_sizes(num_hiddens, num_heads)
         self.num_heads, self.head_size = num_heads, num_hiddens // num_heads
         options = dict(kernel_init=glorot, use_bias=False, rngs=rngs)
         self.W_q = nnx.Linear(query_size, num_hiddens, **options)
@@ -1479,16 +1477,18 @@ class TransformerEncoder(nnx.Module):
         *,
         rngs,
     ):
+        check_sizes(num_hiddens, num_heads, num_layers)
         sizes = vocab_size, num_hiddens, num_hiddens, num_layers, dropout
         self.sizes, self.output_size = Sizes(*sizes), num_hiddens
+        self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
+        self.norm_first = norm_first
         self.embedding = nnx.Embed(
             vocab_size, num_hiddens, embedding_init=standard_normal, rngs=rngs
         )
         self.positions = PositionalEncoding(num_hiddens, dropout=dropout, rngs=rngs)
         block = num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first
-        self.blocks = nnx.data(
-            [TransformerEncoderBlock(*block, rngs=rngs) for _ in range(num_layers)]
-        )
+        layers = range(num_layers)
+        self.blocks = nnx.data([TransformerEncoderBlock(*block, rngs=rngs) for _ in layers])
         self.last = AddNorm(num_hiddens, rngs=rngs) if norm_first else None
 
     def own_weights(self):
@@ -1604,7 +1604,7 @@ class TransformerDecoder(AttentionDecoder):
         vocab_size, num_hiddens, ffn_num_hiddens, num_heads, num_layers,
             dropout, norm_first: as `TransformerEncoder`, whose num_hiddens
             and num_layers they are, too.
-        memory_size: width of the encoder's outputs; None for num_hiddens.
+        memory_size: width of the encoder's outputs: num_hiddens, or None.
         rngs: random streams of the weights and of dropout.
 
     The state's hidden part is the past: projected keys and values of each
@@ -1612,6 +1612,8 @@ class TransformerDecoder(AttentionDecoder):
     the same of the source, (batch, source steps, num_hiddens) each, the valid
     lengths, and the number of the next step (batch,). The attention weights
     that it returns are the mean over the heads of the last block.
+
+    Raises ValueError if memory_size is another, or a number is not positive.
 
     Source: Vaswani et al. 2017, section 3.
     """
@@ -1635,14 +1637,14 @@ class TransformerDecoder(AttentionDecoder):
         rngs,
     ):
         sizes = Sizes(vocab_size, num_hiddens, num_hiddens, num_layers, dropout)
-        super().__init__(sizes, None, memory_size or num_hiddens, rngs=rngs)
+        check_sizes(num_hiddens, num_heads, num_layers, memory_size)
+        super().__init__(sizes, None, num_hiddens, rngs=rngs)
         self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
         self.norm_first = norm_first
         self.positions = PositionalEncoding(num_hiddens, dropout=dropout, rngs=rngs)
         block = num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first
-        self.blocks = nnx.data(
-            [TransformerDecoderBlock(*block, rngs=rngs) for _ in range(num_layers)]
-        )
+        layers = range(num_layers)
+        self.blocks = nnx.data([TransformerDecoderBlock(*block, rngs=rngs) for _ in layers])
         self.last = AddNorm(num_hiddens, rngs=rngs) if norm_first else None
 
     def own_weights(self):
@@ -1666,6 +1668,8 @@ class TransformerDecoder(AttentionDecoder):
         """
         past, context = state
         made = int(numpy.max(context[-1], initial=0))
+        width = past.shape[-1]
+        check_steps((None, made, width), 0, self.positions.max_steps, width)
         room = made + -made % 32
         past = past[:, :, :room]
         missing = room - past.shape[2]

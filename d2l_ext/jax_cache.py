@@ -35,13 +35,13 @@ def turn_on() -> Path | None:
     if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
         return None
     kind = f"jaxlib-{jaxlib.__version__}-{_processor()}"
-    folder = Path(platformdirs.user_cache_dir("d2l_ext", appauthor=False), "jax", kind)
     try:
+        folder = Path(platformdirs.user_cache_dir("d2l_ext", appauthor=False), "jax", kind)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK) or not _mine(folder):
             return None
         _shrink(folder)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:

@@ -1,10 +1,13 @@
 """How good translations and attention weights are, on token lists and NumPy arrays."""
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from d2l_ext.vocab import UNSPACED, short_code
 
 
 class LengthBin(NamedTuple):
@@ -52,19 +55,21 @@ class TextScores(NamedTuple):
     tokenizer: str
 
 
-# What sacrebleu cuts a language with that puts no spaces between words; elsewhere it is 13a.
-_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab", "th": "char"}
+# What sacrebleu cuts a language with that 13a does not fit.
+_TOKENIZERS = dict.fromkeys(UNSPACED, "char") | {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 
 
 def score_texts(
     hypotheses: Sequence[str], references: Sequence[str], language: str = ""
 ) -> TextScores:
-    """Corpus BLEU and chrF of translations as texts, comparable with what others report.
+    """Corpus BLEU and chrF of translations as texts, both by sacrebleu.
 
-    BLEU is sacrebleu's, with its own tokenizer for the language: zh for Chinese, ja-mecab and
-    ko-mecab for Japanese and Korean if mecab is installed and single characters if not, single
-    characters for Thai, and 13a otherwise. chrF compares runs of up to six characters and needs no
-    tokens.
+    BLEU has sacrebleu's own tokenizer for the language: zh for Chinese, ja-mecab and ko-mecab for
+    Japanese and Korean if mecab is installed and single characters if not, single characters for
+    Thai, Lao, Khmer and Burmese, and 13a otherwise. chrF compares runs of up to six characters and
+    needs no tokens. Capital letters count. A corpus that has lost them, as `corpora.load` makes it
+    unless `lower` is False, has references in small letters, and its scores are to be compared
+    with those of other lower-case texts alone.
 
     Args:
         hypotheses: list of strings, not tokenized.
@@ -77,16 +82,25 @@ def score_texts(
     Raises:
         ValueError: if there are no texts, or the two lists differ in length.
 
+    Warns:
+        UserWarning: if mecab would be needed and is not installed.
+
     Source: Post (2018) on sacrebleu; Popović (2015) on chrF.
     """
     from sacrebleu.metrics import BLEU, CHRF
 
     if len(hypotheses) != len(references) or len(references) == 0:
         raise ValueError(f"{len(hypotheses)} hypotheses, but {len(references)} references")
+    language = short_code(language)
     tokenizer = _TOKENIZERS.get(language, "13a")
     try:
         scorer = BLEU(tokenize=tokenizer, effective_order=True)
-    except (ImportError, RuntimeError):  # mecab is not installed
+    except (ImportError, RuntimeError):
+        warnings.warn(
+            f"mecab is not installed, so BLEU takes single characters for tokens; for {tokenizer} "
+            f"run `pip install 'sacrebleu[{language}]'`",
+            stacklevel=2,
+        )
         tokenizer = "char"
         scorer = BLEU(tokenize=tokenizer, effective_order=True)
     return TextScores(
@@ -170,6 +184,40 @@ def mistakes(
         elif wrong:
             found[kinds[min(wrong, 2) - 1]].append(i)
     return found
+
+
+def describe_mistakes(
+    hypotheses: Mapping[str, Iterable[Sequence[str]]],
+    sources: Iterable[Sequence[str]],
+    references: Iterable[Sequence[str]],
+) -> str:
+    """Count the kinds of `mistakes` of one or several models, with examples.
+
+    Args:
+        hypotheses: dict of name -> list of token sequences.
+        sources: list of as many token sequences.
+        references: list of as many token sequences.
+
+    Returns:
+        Several lines: a table with a row for each kind and a column for each name, and below it
+        the first mistake of each kind in the last column.
+
+    Raises:
+        TypeError: if a sentence is a string.
+        ValueError: if there are no sentences, or two lists differ in length.
+    """
+    sources, references = _sentences(sources, references, "sources")
+    tokens = {name: list(found) for name, found in hypotheses.items()}
+    kinds = {name: mistakes(found, references) for name, found in tokens.items()}
+    last = list(kinds)[-1]
+    lines = [" " * 24 + "".join(f"{name:>14}" for name in kinds)]
+    for kind in kinds[last]:
+        lines.append(f"{kind:24}" + "".join(f"{len(of[kind]):14}" for of in kinds.values()))
+    for kind, (i, *_) in ((kind, found) for kind, found in kinds[last].items() if found):
+        shown = {"source": sources, "reference": references, "translation": tokens[last]}
+        lines += ["", f"{kind} ({last})" if len(kinds) > 1 else kind]
+        lines += [f"{name + ':':13}{' '.join(texts[i])}" for name, texts in shown.items()]
+    return "\n".join(lines)
 
 
 def token_accuracy_by_position(
@@ -367,11 +415,11 @@ def alignment_error_rate(
     return 1 - 2 * agreed / total
 
 
-def _sentences(hypotheses, references):
+def _sentences(hypotheses, references, name="hypotheses"):
     """Both as lists, checked."""
     hypotheses, references = list(hypotheses), list(references)
     if len(hypotheses) != len(references):
-        raise ValueError(f"{len(hypotheses)} hypotheses, but {len(references)} references")
+        raise ValueError(f"{len(hypotheses)} {name}, but {len(references)} references")
     if len(hypotheses) == 0:
         raise ValueError("there are no sentences to score")
     for sentence in (*hypotheses, *references):

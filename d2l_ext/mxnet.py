@@ -184,7 +184,7 @@ class Attention(nn.HybridBlock):
             weights (batch, queries, keys).
 
         Raises:
-            ValueError: if shapes do not fit.
+            ValueError: if the lengths do not fit the queries.
         """
         # Gluon's __call__ takes neither keywords nor NumPy arrays.
         if not isinstance(queries, mx.sym.Symbol) and valid_lens is not None:
@@ -1213,11 +1213,10 @@ class PositionalEncoding(nn.Block):
             The sum, of X's shape.
 
         Raises:
-            ValueError: if X has more steps than there are positions.
+            ValueError: if X has steps without a position, or of another size.
         """
-        if X.shape[1] > len(self.P):
-            raise ValueError(f"{X.shape[1]} steps are more than max_steps, {len(self.P)}")
         first = np.array(first_step, dtype="int32", ctx=X.ctx).reshape(-1, 1)
+        check_steps(X.shape, to_numpy(first), *self.P.shape)
         steps = first + np.arange(X.shape[1], dtype="int32", ctx=X.ctx)
         return self.dropout(X + np.take(self.P, steps, axis=0))
 
@@ -1245,10 +1244,7 @@ class MultiHeadAttention(DotProductAttention):
 
     def __init__(self, query_size, key_size, value_size, num_hiddens, num_heads, dropout=0):
         super().__init__(dropout)
-        if num_hiddens % num_heads:
-            raise ValueError(
-                f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
-            )
+        check_sizes(num_hiddens, num_heads)
         self.num_heads, self.head_size = num_heads, num_hiddens // num_heads
         options = dict(flatten=False, use_bias=False)
         self.W_q = drawn(nn.Dense(num_hiddens, in_units=query_size, **options))
@@ -1427,8 +1423,11 @@ class TransformerEncoder(nn.Block):
         norm_first=True,
     ):
         super().__init__()
+        check_sizes(num_hiddens, num_heads, num_layers)
         sizes = vocab_size, num_hiddens, num_hiddens, num_layers, dropout
         self.sizes, self.output_size = Sizes(*sizes), num_hiddens
+        self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
+        self.norm_first = norm_first
         embedding = nn.Embedding(vocab_size, num_hiddens, weight_initializer=init.Normal(1))
         self.embedding = drawn(embedding)
         self.positions = PositionalEncoding(num_hiddens, dropout=dropout)
@@ -1444,6 +1443,8 @@ class TransformerEncoder(nn.Block):
 
     def run_blocks(self, X, valid_lens):
         """Return the outputs, and a list of each block's attention weights."""
+        if X.size == 0:
+            raise ValueError(f"MXNet takes no empty batch; X is {X.shape}")
         X, all_weights = self.positions(self.embedding(X)), []
         for block in self.blocks:
             X, weights = block(X, valid_lens)
@@ -1526,13 +1527,15 @@ class TransformerDecoder(AttentionDecoder):
         vocab_size, num_hiddens, ffn_num_hiddens, num_heads, num_layers,
             dropout, norm_first: as `TransformerEncoder`, whose num_hiddens
             and num_layers they are, too.
-        memory_size: width of the encoder's outputs; None for num_hiddens.
+        memory_size: width of the encoder's outputs: num_hiddens, or None.
 
     The state's hidden part is the past: projected keys and values of each
     block (2 * num_layers, batch, steps so far, num_hiddens). The context has
     the same of the source, (batch, source steps, num_hiddens) each, the valid
     lengths, and the number of the next step (batch,). The attention weights
     that it returns are the mean over the heads of the last block.
+
+    Raises ValueError if memory_size is another, or a number is not positive.
 
     Source: Vaswani et al. 2017, section 3.
     """
@@ -1554,7 +1557,8 @@ class TransformerDecoder(AttentionDecoder):
         memory_size=None,
     ):
         sizes = Sizes(vocab_size, num_hiddens, num_hiddens, num_layers, dropout)
-        super().__init__(sizes, None, memory_size or num_hiddens)
+        check_sizes(num_hiddens, num_heads, num_layers, memory_size)
+        super().__init__(sizes, None, num_hiddens)
         self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
         self.norm_first = norm_first
         self.positions = PositionalEncoding(num_hiddens, dropout=dropout)

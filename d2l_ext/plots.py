@@ -5,7 +5,9 @@ cell (or by IPython's `display`); `figure.savefig` writes it to a file. Arrays o
 will do. matplotlib's own settings stay as they are.
 """
 
+import contextlib
 import functools
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -24,7 +26,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 GOLD = "#E69F00"
 SMALL, LARGE = 13, 14  # points
-# Where DejaVu Sans has no glyph, the next of these that is installed is asked.
+# Where DejaVu Sans has no glyph, the next of these that is installed is asked, and then all other
+# families of Noto Sans.
 FONTS = (
     "DejaVu Sans",
     "Noto Sans CJK SC",
@@ -65,7 +68,7 @@ def _in_house_style(function: Callable[_P, "Figure"]) -> Callable[_P, "Figure"]:
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
             figure = function(*args, **kwargs)
             plt.close(figure)
-        _warn_of_missing(figure)
+        _complete_fonts(figure)
         return figure
 
     return draw
@@ -81,33 +84,84 @@ def _installed():
 
 
 @functools.cache
-def _characters():
-    """All characters that the installed fonts can draw."""
+def _characters(name):
+    """All characters that a font can draw."""
     from matplotlib import font_manager
 
-    return {
-        code
-        for name in _installed()
-        for code in font_manager.get_font(font_manager.findfont(name)).get_charmap()
-    }
+    return frozenset(font_manager.get_font(font_manager.findfont(name)).get_charmap())
 
 
-def _warn_of_missing(figure):
-    """Say which words no installed font can draw."""
+def _complete_fonts(figure):
+    """Find fonts for what those of `FONTS` cannot draw; say what none can, or none draws right."""
     import matplotlib.text
 
-    texts = {text.get_text() for text in figure.findobj(matplotlib.text.Text)}
-    if all(text.isascii() for text in texts):
+    texts = figure.findobj(matplotlib.text.Text)
+    words = {text.get_text() for text in texts if not text.get_text().isascii()}
+    if not words:
         return
-    missing = sorted(text for text in texts if not {*map(ord, text)} - {10} <= _characters())
-    if missing:
-        listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    missing = {*map(ord, "".join(words))} - {ord("\n")}
+    missing = missing.difference(*map(_characters, _installed()))
+    more = []
+    for name in _other_fonts() if missing else ():
+        if missing & _characters(name):
+            more.append(name)
+            missing -= _characters(name)
+    if more:
+        for text in texts:
+            text.set_fontfamily([*_installed(), *more])
+    _warn_of_missing(words, missing)
+    _warn_of_order(words)
+
+
+def _other_fonts():
+    """The families of Noto Sans that are installed, since Matplotlib last looked or before."""
+    from matplotlib import font_manager
+
+    manager = font_manager.fontManager
+    for path in {*font_manager.findSystemFonts()} - {font.fname for font in manager.ttflist}:
+        with contextlib.suppress(OSError, RuntimeError):  # one that Matplotlib cannot read
+            manager.addfont(path)
+    return sorted({font.name for font in manager.ttflist if font.name.startswith("Noto Sans ")})
+
+
+def _warn_of_missing(words, missing):
+    """Say which words have characters that no font can draw, and let Matplotlib not say it."""
+    unknown = sorted(word for word in words if missing.intersection(map(ord, word)))
+    if unknown:
         warnings.warn(
-            f"no installed font can draw {listed}; install the Noto fonts (Debian and Ubuntu: "
-            "apt install fonts-noto-cjk fonts-noto-core) and restart Python, or look at the "
+            f"no installed font can draw {_some(unknown)}; install the Noto fonts (Debian and "
+            "Ubuntu: apt install fonts-noto-cjk fonts-noto-core) and draw again, or look at the "
             "interactive view, which has the browser's fonts",
-            stacklevel=3,
+            stacklevel=4,
         )
+        # Matplotlib warns of each character, when the figure is shown or saved
+        warnings.filterwarnings("ignore", f"Glyph ({'|'.join(map(str, sorted(missing)))}) ")
+
+
+def _warn_of_order(words):
+    """Say which words this Matplotlib draws wrong: before 3.11 it does not shape text."""
+    import matplotlib
+
+    if matplotlib.__version_info__ >= (3, 11):
+        return
+    wrong = sorted(word for word in words if any(map(_is_shaped, word)))
+    if wrong:
+        warnings.warn(
+            f"Matplotlib {matplotlib.__version__} draws the letters of {_some(wrong)} in a wrong "
+            "order or form; install Matplotlib 3.11, or look at the interactive view "
+            "(views.attention), which the browser draws",
+            stacklevel=4,
+        )
+
+
+def _is_shaped(character):
+    """Whether it is read from right to left, or a vowel sign that may stand before its letter."""
+    right_to_left = unicodedata.bidirectional(character) in ("R", "AL")
+    return right_to_left or unicodedata.category(character) == "Mc"
+
+
+def _some(words):
+    return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
 
 
 def to_numpy(array: Any) -> np.ndarray:

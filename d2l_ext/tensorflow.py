@@ -170,7 +170,7 @@ class Attention(keras.layers.Layer):
             weights (batch, queries, keys).
 
         Raises:
-            ValueError: if shapes do not fit.
+            ValueError: if the lengths do not fit the queries.
         """
         if valid_lens is not None:  # NaN in the padding would survive 0 * NaN
             longest = tf.cast(valid_lens, tf.int64)
@@ -1137,7 +1137,7 @@ class PositionalEncoding(keras.layers.Layer):
         with tf.device(device()):
             self.P = tf.constant(P)
 
-    def call(self, X, first_step=0):
+    def __call__(self, X, first_step=0):
         """Add the positions.
 
         Args:
@@ -1148,12 +1148,15 @@ class PositionalEncoding(keras.layers.Layer):
             The sum, of X's shape.
 
         Raises:
-            ValueError: if X has more steps than there are positions.
+            ValueError: if X has steps without a position, or of another size.
         """
-        if X.shape[1] is not None and X.shape[1] > self.P.shape[0]:
-            raise ValueError(f"{X.shape[1]} steps are more than max_steps, {self.P.shape[0]}")
-        first = tf.reshape(tf.cast(first_step, tf.int32), (-1, 1))
-        steps = first + tf.range(tf.shape(X)[1])
+        first = tf.cast(first_step, tf.int32)  # Keras passes no bare integers
+        known = tf.get_static_value(first)  # None while a graph is traced
+        check_steps(X.shape, known, *self.P.shape)
+        return super().__call__(X, first)
+
+    def call(self, X, first):
+        steps = tf.reshape(first, (-1, 1)) + tf.range(tf.shape(X)[1])
         return self.dropout(X + tf.gather(self.P, steps))
 
 
@@ -1180,10 +1183,7 @@ class MultiHeadAttention(DotProductAttention):
 
     def __init__(self, query_size, key_size, value_size, num_hiddens, num_heads, dropout=0):
         super().__init__(dropout)
-        if num_hiddens % num_heads:
-            raise ValueError(
-                f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
-            )
+        check_sizes(num_hiddens, num_heads)
         self.num_heads, self.head_size = num_heads, num_hiddens // num_heads
         self.W_q = drawn(keras.layers.Dense(num_hiddens, use_bias=False), query_size)
         self.W_k = drawn(keras.layers.Dense(num_hiddens, use_bias=False), key_size)
@@ -1367,8 +1367,11 @@ class TransformerEncoder(keras.layers.Layer):
         norm_first=True,
     ):
         super().__init__()
+        check_sizes(num_hiddens, num_heads, num_layers)
         sizes = vocab_size, num_hiddens, num_hiddens, num_layers, dropout
         self.sizes, self.output_size = Sizes(*sizes), num_hiddens
+        self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
+        self.norm_first = norm_first
         embedding = keras.layers.Embedding(
             vocab_size, num_hiddens, keras.initializers.RandomNormal(stddev=1)
         )
@@ -1465,13 +1468,15 @@ class TransformerDecoder(AttentionDecoder):
         vocab_size, num_hiddens, ffn_num_hiddens, num_heads, num_layers,
             dropout, norm_first: as `TransformerEncoder`, whose num_hiddens
             and num_layers they are, too.
-        memory_size: width of the encoder's outputs; None for num_hiddens.
+        memory_size: width of the encoder's outputs: num_hiddens, or None.
 
     The state's hidden part is the past: projected keys and values of each
     block (2 * num_layers, batch, steps so far, num_hiddens). The context has
     the same of the source, (batch, source steps, num_hiddens) each, the valid
     lengths, and the number of the next step (batch,). The attention weights
     that it returns are the mean over the heads of the last block.
+
+    Raises ValueError if memory_size is another, or a number is not positive.
 
     Source: Vaswani et al. 2017, section 3.
     """
@@ -1493,7 +1498,8 @@ class TransformerDecoder(AttentionDecoder):
         memory_size=None,
     ):
         sizes = Sizes(vocab_size, num_hiddens, num_hiddens, num_layers, dropout)
-        super().__init__(sizes, None, memory_size or num_hiddens)
+        check_sizes(num_hiddens, num_heads, num_layers, memory_size)
+        super().__init__(sizes, None, num_hiddens)
         self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
         self.norm_first = norm_first
         self.positions = PositionalEncoding(num_hiddens, dropout=dropout)

@@ -5,13 +5,14 @@ any size passes through.
 """
 
 import bz2
+import codecs
+import contextlib
 import gzip
 import io
 import lzma
 import os
 import re
 import stat
-import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
@@ -25,7 +26,15 @@ ARCHIVE_MEMBER = "fra-eng/fra.txt"
 
 BAD_LINES = ("error", "skip")
 SHOWN = 3  # bad lines that a warning quotes
+PACKED = (".gz", ".bz2", ".xz")
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_OTHERS = {b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7z", b"Rar!": "rar"}
+_MARKS = {  # UTF-32's first: they begin like UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _SURROGATE = re.compile("[\udc80-\udcff]")  # what a byte becomes that is not UTF-8
 
 
@@ -43,6 +52,7 @@ class BadLines:
         if policy not in BAD_LINES:
             raise ValueError(f"bad_lines is {policy!r}; expected 'error' or 'skip'")
         self.policy, self.count, self.first = policy, 0, []
+        self.folder, self.num_files, self.unread = "", 0, []  # what `folder_pairs` has found
 
     def add(self, problem: str) -> None:
         """Take note of a bad line, or raise ValueError."""
@@ -52,23 +62,33 @@ class BadLines:
         if len(self.first) < SHOWN:
             self.first.append(problem)
 
-    def warn(self, origin: str, stacklevel: int) -> None:
-        """Say how many lines were left out, if any were."""
+    def report(self) -> list[str]:
+        """What was left out: nothing, or a message on lines, on files, or on both."""
+        messages = []
         if self.count:
-            rest = "" if self.count <= SHOWN else "\n  ..."
-            listed = "".join(f"\n  {problem}" for problem in self.first)
-            warnings.warn(
-                f"{origin}: {self.count} bad lines were left out:{listed}{rest}",
-                stacklevel=stacklevel + 1,
-            )
+            rest = ["..."] if self.count > SHOWN else []
+            messages.append(_listed(f"{self.count} bad lines were left out:", self.first + rest))
+        if self.unread:
+            title = f"{self.num_files} files of {self.folder!r} were read, but not:"
+            messages.append(_listed(title, self.reasons()))
+        return messages
+
+    def reasons(self) -> list[str]:
+        """Which files could not be read, and why."""
+        # repr: a name may hold a line break, or bytes that are no text
+        return [f"{str(path)!r}: {reason}" for path, reason in self.unread]
+
+
+def _listed(title, rows):
+    return "\n  ".join([title, *rows])
 
 
 def lines(path: str | os.PathLike[str]) -> Iterator[str]:
     """The lines of a text file.
 
     Args:
-        path: a file of UTF-8, or of UTF-16 with a byte-order mark; it may be packed by gzip, bzip2
-            or xz. Lines end as on Unix, Windows or old Macs.
+        path: a file of UTF-8, or of UTF-16 or UTF-32 with a byte-order mark; it may be packed by
+            gzip, bzip2 or xz. Lines end as on Unix, Windows or old Macs.
 
     Yields:
         Strings, without their ends. A byte that is not UTF-8 comes as a lone surrogate, U+DC80 to
@@ -76,11 +96,14 @@ def lines(path: str | os.PathLike[str]) -> Iterator[str]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is UTF-16 without a mark, or a packed file is damaged.
+        ValueError: if it is UTF-16 without a mark, packed otherwise, or damaged.
     """
     path = Path(path)
     with path.open("rb") as file:
         start = file.read(6)
+        for mark, name in _OTHERS.items():
+            if start.startswith(mark):
+                raise ValueError(f"{path} is packed by {name}; unpack it first")
         opener = next((o for mark, o in _OPENERS.items() if start.startswith(mark)), None)
         file.seek(0)
         with io.BufferedReader(opener(file) if opener else file) as unpacked:
@@ -88,26 +111,37 @@ def lines(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def _decode(file, origin):
+    number = 0
     try:
-        start = file.peek(512)[:512]
-        wide = start[:2] in (b"\xff\xfe", b"\xfe\xff")
-        if not wide and start.count(b"\0") > len(start) / 4:
+        start = file.peek(512)
+        wide = next((kind for mark, kind in _MARKS.items() if start.startswith(mark)), None)
+        if not wide and _is_wide(start):
             raise ValueError(
-                f"{origin} looks like UTF-16 without a byte-order mark: every second byte is 0; "
-                "convert the file to UTF-8"
+                f"{origin} looks like UTF-16 without a byte-order mark; convert the file to UTF-8"
             )
-        text = io.TextIOWrapper(
-            file, "utf-16" if wide else "utf-8-sig", "strict" if wide else "surrogateescape"
-        )
-        with text:
-            for line in text:  # universal newlines: \n, \r\n and \r
-                yield line.rstrip("\n")
+        encoding, errors = (wide, "strict") if wide else ("utf-8-sig", "surrogateescape")
+        # Old Macs' \r ends lines only where no other ends are: elsewhere it is a stray one
+        newline = "\n" if "\n" in start.decode(encoding, "ignore") else None
+        with io.TextIOWrapper(file, encoding, errors, newline) as text:
+            for number, line in enumerate(text, start=1):  # noqa: B007
+                yield line.rstrip("\r\n")
     except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise ValueError(f"{origin} is damaged: {error}; copy or download it again") from error
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{origin} starts like UTF-16, but at byte {error.start} it is not: {error.reason}"
+            f"{origin} starts like {wide.upper()}, but somewhere behind line {number} it is not: "
+            f"{error.reason}"
         ) from error
+
+
+def _is_wide(start):
+    """Whether the start of a file has tabs or ends of lines if it is read as UTF-16."""
+    for kind in ("utf-16-le", "utf-16-be"):
+        with contextlib.suppress(UnicodeDecodeError):
+            text = codecs.getincrementaldecoder(kind)().decode(start)
+            if not {"\t", "\r", "\n"}.isdisjoint(text):
+                return True
+    return False
 
 
 def decoded(line: str, origin: str, number: int, bad: BadLines) -> str | None:
@@ -321,34 +355,33 @@ def _reason(error):
     return error.strerror or type(error).__name__
 
 
-def folder_pairs(folder: Path, bad: BadLines, stacklevel: int) -> list[tuple[str, str]]:
-    """The pairs of all files in a folder that can be read; a warning names those that cannot.
+def folder_pairs(folder: Path, found: Found, bad: BadLines) -> Iterator[tuple[str, str]]:
+    """The pairs of all files in a folder that can be read; `bad` is told of those that cannot.
 
     Of a file that turns out bad in the middle nothing is taken, unless `bad` skips such lines.
+
+    Args:
+        folder: its path, for messages.
+        found: what `find_files` found in it.
+        bad: told of lines that are no pair, and of files.
+
+    Yields:
+        (source, target), stripped strings.
 
     Raises:
         ValueError: if no file can be read.
     """
-    found = find_files(folder)
-    pairs, problems, num_files = [], list(found.problems), 0
+    bad.folder, bad.unread = str(folder), list(found.problems)
     for path in found.files:
         try:
-            pairs += list(columns(lines(path), path.name, bad))
-            num_files += 1
+            pairs = list(columns(lines(path), path.name, bad))
         except OSError as error:
-            problems.append((path, _reason(error)))
+            bad.unread.append((path, _reason(error)))
         except ValueError as error:
-            problems.append((path, str(error)))
-    # repr: a name may hold a line break, or bytes that are no text
-    listed = "".join(f"\n  {str(path)!r}: {reason}" for path, reason in problems)
-    if num_files == 0:
-        raise ValueError(
-            f"the folder {str(folder)!r} has no *.txt file of source<TAB>target lines that can be "
-            f"read{':' if listed else ''}{listed}"
-        )
-    if problems:
-        warnings.warn(
-            f"{num_files} files of {str(folder)!r} were read, but not:{listed}",
-            stacklevel=stacklevel + 1,
-        )
-    return pairs
+            bad.unread.append((path, str(error)))
+        else:
+            bad.num_files += 1
+            yield from pairs
+    if bad.num_files == 0:
+        title = f"the folder {bad.folder!r} has no *.txt file of source<TAB>target lines that can "
+        raise ValueError(_listed(f"{title}be read{':' if bad.unread else ''}", bad.reasons()))

@@ -169,7 +169,7 @@ class Attention(nn.Module):
             weights (batch, queries, keys).
 
         Raises:
-            ValueError: if shapes do not fit.
+            ValueError: if the lengths do not fit the queries.
         """
         if valid_lens is not None:  # NaN in the padding would survive 0 * NaN
             longest = torch.as_tensor(valid_lens, device=keys.device).long()
@@ -1119,12 +1119,11 @@ class PositionalEncoding(nn.Module):
             The sum, of X's shape.
 
         Raises:
-            ValueError: if X has more steps than there are positions.
+            ValueError: if X has steps without a position, or of another size.
         """
-        if X.shape[1] > len(self.P):
-            raise ValueError(f"{X.shape[1]} steps are more than max_steps, {len(self.P)}")
-        first = torch.as_tensor(first_step, device=X.device).reshape(-1, 1)
-        steps = first + torch.arange(X.shape[1], device=X.device)
+        first = torch.as_tensor(first_step).reshape(-1, 1)
+        check_steps(X.shape, to_numpy(first), *self.P.shape)
+        steps = first.to(X.device) + torch.arange(X.shape[1], device=X.device)
         return self.dropout(X + self.P[steps])
 
 
@@ -1151,10 +1150,7 @@ class MultiHeadAttention(DotProductAttention):
 
     def __init__(self, query_size, key_size, value_size, num_hiddens, num_heads, dropout=0):
         super().__init__(dropout)
-        if num_hiddens % num_heads:
-            raise ValueError(
-                f"num_heads is {num_heads}, which does not divide num_hiddens, {num_hiddens}"
-            )
+        check_sizes(num_hiddens, num_heads)
         self.num_heads, self.head_size = num_heads, num_hiddens // num_heads
         self.W_q = drawn(nn.Linear(query_size, num_hiddens, bias=False))
         self.W_k = drawn(nn.Linear(key_size, num_hiddens, bias=False))
@@ -1332,8 +1328,11 @@ class TransformerEncoder(nn.Module):
         norm_first=True,
     ):
         super().__init__()
+        check_sizes(num_hiddens, num_heads, num_layers)
         sizes = vocab_size, num_hiddens, num_hiddens, num_layers, dropout
         self.sizes, self.output_size = Sizes(*sizes), num_hiddens
+        self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
+        self.norm_first = norm_first
         self.embedding = nn.Embedding(vocab_size, num_hiddens, device=device())
         self.positions = PositionalEncoding(num_hiddens, dropout=dropout)
         block = num_hiddens, ffn_num_hiddens, num_heads, dropout, norm_first
@@ -1425,13 +1424,15 @@ class TransformerDecoder(AttentionDecoder):
         vocab_size, num_hiddens, ffn_num_hiddens, num_heads, num_layers,
             dropout, norm_first: as `TransformerEncoder`, whose num_hiddens
             and num_layers they are, too.
-        memory_size: width of the encoder's outputs; None for num_hiddens.
+        memory_size: width of the encoder's outputs: num_hiddens, or None.
 
     The state's hidden part is the past: projected keys and values of each
     block (2 * num_layers, batch, steps so far, num_hiddens). The context has
     the same of the source, (batch, source steps, num_hiddens) each, the valid
     lengths, and the number of the next step (batch,). The attention weights
     that it returns are the mean over the heads of the last block.
+
+    Raises ValueError if memory_size is another, or a number is not positive.
 
     Source: Vaswani et al. 2017, section 3.
     """
@@ -1453,7 +1454,8 @@ class TransformerDecoder(AttentionDecoder):
         memory_size=None,
     ):
         sizes = Sizes(vocab_size, num_hiddens, num_hiddens, num_layers, dropout)
-        super().__init__(sizes, None, memory_size or num_hiddens)
+        check_sizes(num_hiddens, num_heads, num_layers, memory_size)
+        super().__init__(sizes, None, num_hiddens)
         self.num_heads, self.ffn_num_hiddens = num_heads, ffn_num_hiddens
         self.norm_first = norm_first
         self.positions = PositionalEncoding(num_hiddens, dropout=dropout)

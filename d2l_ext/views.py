@@ -250,12 +250,8 @@ def _cell(weight, is_gold):
 
 # The explorer -----------------------------------------------------------------------------------
 
-SCRIPTS = (
-    "lines.js",
-    "style.js",
-    "model.js",
-    "view.js",
-)  # in d2l_ext/explorer, what uses what last
+# In d2l_ext/explorer, what uses what last
+SCRIPTS = ("lines.js", "style.js", "model.js", "view.js")
 FRAMEWORKS = {"torch": "pytorch", "mxnet": "mxnet", "jax": "jax", "tensorflow": "tensorflow"}
 EXPLORABLE = ("attention", "transformer")
 NUM_EXAMPLES = 40
@@ -275,24 +271,28 @@ def explorer(
     Args:
         model: a `Seq2Seq` of any framework that was trained or loaded, with the decoder of
             chapter 05 or of chapter 09; or the path of a file that `save_model` wrote.
-        examples: list of `corpora.Pair`s, or of tuples like them, such as `corpus.test[:40]`: what
-            the page offers beside what one types. Their targets and alignments, if they have one,
-            are what it knows as the truth. Pairs with unknown words are left out.
+        examples: list of `corpora.Pair`s, or of tuples like them, with or without an alignment,
+            such as `corpus.test[:40]`: what the page offers beside what one types. Their targets
+            and alignments are what it knows as the truth. Pairs with unknown words are left out.
         name: string, what the page calls the model; None for the name of its file or class.
 
     Returns:
         `ExplorerView`, which a notebook shows when it is the last value of a cell.
 
     Raises:
+        TypeError: if `model` is no model and no path, or `examples` are no pairs of tokens.
         ValueError: if the model has no vocabularies, its file is no model's, or it has another
             decoder.
         FileNotFoundError: if there is no such file.
     """
     framework = None
+    examples = _pairs(examples)
     if isinstance(model, str | os.PathLike):
         path = Path(model)
         _, config, src_vocab, tgt_vocab = exchange.load(path)
         content, name = path.read_bytes(), name or path.name
+    elif not hasattr(model, "tgt_vocab"):
+        raise TypeError(f"the model is {model!r:.60}; expected a Seq2Seq, or the path of its file")
     else:
         from d2l_ext import common  # not above, since it imports this module
 
@@ -311,11 +311,28 @@ def explorer(
     known = [
         pair
         for pair in examples
-        if all(token in src_vocab for token in pair[0])
-        and all(token in tgt_vocab for token in pair[1])
+        if all(token in src_vocab for token in pair.source)
+        and all(token in tgt_vocab for token in pair.target)
     ]
     data = base64.b64encode(content).decode("ascii")
     return ExplorerView([{"name": name, "data": data}], known, framework=framework)
+
+
+def _pairs(examples):
+    """The examples as a list of `corpora.Pair`s."""
+    if isinstance(examples, corpora.ParallelCorpus):
+        raise TypeError(
+            "the examples are a corpus; expected pairs of it, such as corpus.test[:40]"
+        )
+    examples = list(examples)
+    for example in examples:
+        sides = example[:2] if isinstance(example, Sequence) else ()
+        if len(sides) < 2 or any(isinstance(side, str) for side in sides):
+            raise TypeError(
+                f"{example!r:.60} is no example; expected a list of source tokens and one of "
+                "target tokens, and an alignment if there is one"
+            )
+    return [corpora.Pair(*example) for example in examples]
 
 
 def grammar_examples() -> list[corpora.Pair]:
@@ -327,13 +344,14 @@ def grammar_examples() -> list[corpora.Pair]:
 
 
 def explorer_element(
-    models: Sequence[dict[str, str]], examples: Iterable[Sequence] = (), **options: Any
+    models: Sequence[dict[str, str]], examples: Iterable[corpora.Pair] = (), **options: Any
 ) -> str:
-    """The explorer as an element of a page, which also has to load `view.js`.
+    """The explorer as an element of a page, which also has to load `explorer_script()`.
 
     Args:
-        models: for each its `name` and either its `url` or, in base64, its `data`.
-        examples: as for `explorer`.
+        models: for each its `name` and either, in base64, its `data` or the `url` of a
+            `model_script`.
+        examples: list of `corpora.Pair`s.
         options: `small` for the form without numbers, and what else view.js knows.
 
     Returns:
@@ -341,12 +359,12 @@ def explorer_element(
     """
     config = options | {
         "models": list(models),
-        "examples": [[list(pair[0]), list(pair[1]), list(pair[2] or ())] for pair in examples],
+        "examples": [[p.source, p.target, p.alignment or ()] for p in examples],
     }
     content = json.dumps(config, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
         "<attention-explorer>\n"
-        "<p>The explorer wants JavaScript, and a web server that hands out this page.</p>"
+        "<p>The explorer wants JavaScript.</p>"
         f'\n<script type="application/json">{content}</script>\n</attention-explorer>'
     )
 
@@ -357,24 +375,33 @@ class ExplorerView(Page):
     title, height = "Attention explorer", 1200
 
     def __init__(
-        self, models: Sequence[dict[str, str]], examples: Iterable[Sequence] = (), **options: Any
+        self, models: Sequence[dict[str, str]], examples: Sequence[corpora.Pair], **options: Any
     ) -> None:
-        self._models, self._examples, self._options = models, list(examples), options
+        self._models, self.examples, self._options = models, examples, options
 
     def __repr__(self) -> str:
-        return f"ExplorerView({self._models[0]['name']}, {len(self._examples)} examples)"
+        return f"ExplorerView({self._models[0]['name']}, {len(self.examples)} examples)"
 
     def to_html(self) -> str:
         template = resources.files("d2l_ext").joinpath("explorer", "page.html")
-        element = explorer_element(self._models, self._examples, **self._options)
-        parts = {"<!-- explorer -->": element, "/* script */": _script()}
+        element = explorer_element(self._models, self.examples, **self._options)
+        parts = {"<!-- explorer -->": element, "/* script */": explorer_script()}
         page = template.read_text(encoding="utf-8")
         return re.sub("|".join(map(re.escape, parts)), lambda match: parts[match[0]], page)
 
 
-def _script():
-    """The explorer's modules as one script, for a page that has no files beside it."""
+def explorer_script() -> str:
+    """The explorer's modules as one script, which also runs where modules may not be loaded: on a
+    page that is opened from the disk.
+    """
     folder = resources.files("d2l_ext").joinpath("explorer")
     modules = [folder.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS]
     whole = re.sub(r"^import .*? from .*;\n", "", "\n".join(modules), flags=re.MULTILINE)
-    return re.sub(r"^export ", "", whole, flags=re.MULTILINE)
+    whole = re.sub(r"^export ", "", whole, flags=re.MULTILINE)
+    return f'(() => {{\n"use strict";\n{whole}}})();'
+
+
+def model_script(path: str | os.PathLike[str]) -> str:
+    """A model's file as a script, from which view.js takes it: `fetch` reads no file of a disk."""
+    data = base64.b64encode(Path(path).read_bytes()).decode("ascii")
+    return f'document.currentScript.model = "{data}";\n'

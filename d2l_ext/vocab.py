@@ -194,7 +194,8 @@ class Subwords(Vocab):
     """Pieces of text found by byte-pair encoding, with bytes for what they do not cover.
 
     A token that begins a word has the space before it in front. Text goes in and comes out as it
-    was, but for Unicode normalization (NFC) and, if `lower`, capital letters.
+    was, but for Unicode normalization (NFC) and, if `lower`, capital letters; a text of nothing
+    but spaces has no tokens.
 
     Args:
         tokens: `SPECIAL_TOKENS`, `BYTES`, then the pieces.
@@ -240,6 +241,7 @@ class Subwords(Vocab):
         language: str = "",
         lower: bool = True,
         merge: bool = True,
+        spaced: bool | None = None,
     ) -> Self:
         """Find the pieces of some texts.
 
@@ -249,6 +251,7 @@ class Subwords(Vocab):
             language: code of the language, or "".
             lower: whether capital letters become small ones.
             merge: False for single characters.
+            spaced: as for the class; None to ask `has_spaces`.
 
         Returns:
             Subwords.
@@ -265,7 +268,8 @@ class Subwords(Vocab):
                 f"vocab_size is {vocab_size}, but {len(SPECIAL_TOKENS)} special tokens and 256 "
                 f"bytes are in every vocabulary of subwords; ask for more than {len(fixed)}"
             )
-        spaced = sum(" " in text.strip() for text in texts) > len(texts) / 2
+        if spaced is None:
+            spaced = has_spaces(texts, language)
         vocab = cls(fixed, (), language, lower, spaced)
         learner = Tokenizer(models.BPE())
         learner.pre_tokenizer = _pieces()
@@ -300,6 +304,8 @@ class Subwords(Vocab):
         """The text as it is cut: normalized, lower-case if asked for, with its space in front."""
         text = unicodedata.normalize("NFC", text)
         text = unicodedata.normalize("NFC", text.lower()) if self.lower else text
+        if not text.strip():
+            return ""
         return " " + text if self.spaced else text
 
     def tokenize(self, text: str) -> list[str]:
@@ -389,7 +395,13 @@ def join_weights(
 
     Returns:
         Array (target words, source words).
+
+    Raises:
+        ValueError: if the words of a side are not all of its tokens, one after the other.
     """
+    for spans, size in zip((target, source), weights.shape):
+        if [0, *(end for _, end in spans)] != [*(start for start, _ in spans), size]:
+            raise ValueError(f"words at {spans} are not those of {size} tokens")
     weights = np.add.reduceat(weights, [start for start, _ in source], axis=1)
     sums = np.add.reduceat(weights, [start for start, _ in target], axis=0)
     return sums / np.array([[end - start] for start, end in target])
@@ -407,9 +419,38 @@ _SCRIPTS = {
     "ARABIC": "ar",
     "HEBREW": "he",
     "THAI": "th",
+    "LAO": "lo",
+    "KHMER": "km",
+    "MYANMAR": "my",
     "CYRILLIC": "ru",
     "GREEK": "el",
 }
+
+UNSPACED = ("zh", "ja", "th", "lo", "km", "my")  # no spaces between words
+# The codes of three letters of the languages of which we know something.
+_LONG = {"cmn": "zh", "zho": "zh", "jpn": "ja", "kor": "ko"}
+_LONG |= {"tha": "th", "lao": "lo", "khm": "km", "mya": "my"}
+
+
+def short_code(code: str) -> str:
+    """The code by which this library knows a language: "zh" for "zh-CN", "ZH" and "cmn"."""
+    code = re.split("[-_]", code)[0].lower()
+    return _LONG.get(code, code)
+
+
+def has_spaces(texts: Sequence[str], language: str = "") -> bool:
+    """Tell whether there are spaces between words: by the language or, if none is said, by sight.
+
+    Args:
+        texts: sequence of strings.
+        language: code of the language, or "".
+
+    Returns:
+        Bool. Without a language it says whether most of the texts have a space.
+    """
+    if language:
+        return language not in UNSPACED
+    return sum(" " in text.strip() for text in texts) > len(texts) / 2
 
 
 def guess_language(text: str) -> str:

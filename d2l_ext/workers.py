@@ -38,6 +38,19 @@ from d2l_ext import compat, devices
 FOLDER, NUMBER = "D2L_EXT_RUN", "D2L_EXT_WORKER"
 HOST = "127.0.0.1"
 LIBRARIES = {"pytorch": "torch", "jax": "jax", "tensorflow": "tensorflow", "mxnet": "mxnet"}
+VARIABLES = {  # of each engine, without which a worker does not know who it is
+    "pytorch": ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"),
+    "jax": ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"),
+    "tensorflow": ("TF_CONFIG",),
+    "mxnet": (
+        "DMLC_PS_ROOT_URI",
+        "DMLC_PS_ROOT_PORT",
+        "DMLC_NUM_SERVER",
+        "DMLC_NUM_WORKER",
+        "DMLC_ROLE",
+    ),
+}
+PATIENCE = 60  # seconds in which a sum over MXNet's workers must have come
 THREADS = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -131,6 +144,83 @@ def _say(what):
     _own.flush()
 
 
+def check_variables(framework: str) -> None:
+    """Find out whether the variables are there by which a framework's engine finds the others.
+
+    Raises:
+        ValueError: if not; it names those that are missing. TensorFlow would train alone.
+    """
+    if framework == "jax" and {"SLURM_PROCID", "OMPI_MCA_orte_hnp_uri"} & os.environ.keys():
+        return  # it finds the others by these schedulers' variables, too
+    missing = [name for name in VARIABLES[framework] if not os.environ.get(name)]
+    if missing:
+        raise ValueError(
+            f"a worker finds the others by variables that are not set: {', '.join(missing)}; "
+            "docs/cluster.md says who sets them, and --workers does on one machine"
+        )
+    if framework == "tensorflow":
+        try:
+            config = json.loads(os.environ["TF_CONFIG"])
+            config["cluster"]["worker"][config["task"]["index"]]
+        except (ValueError, LookupError, TypeError):
+            raise ValueError(
+                f"TF_CONFIG is {os.environ['TF_CONFIG']!r}, which names no worker of a cluster; "
+                "docs/cluster.md shows what it holds"
+            ) from None
+
+
+def patient(worker_class: type) -> type:
+    """MXNet's `Worker`, whose patience has an end.
+
+    Its engine would wait for ever for a worker that has died. Of this class, a process ends with a
+    line that says why when a sum, or the others' farewell, has not come after `PATIENCE` seconds.
+
+    Args:
+        worker_class: the `Worker`.
+
+    Returns:
+        A class derived from it. (A worker whose methods were replaced would be part of a cycle,
+        and not be gone, with its connections, when the last name for it is.)
+    """
+
+    class Patient(worker_class):
+        def add_up(self, arrays):
+            for array in arrays:  # computing them may take as long as it likes
+                array.wait_to_read()
+            with _patience(f"worker {self.rank} of {self.size}"):
+                super().add_up(arrays)
+                for array in arrays:
+                    array.wait_to_read()
+
+        def close(self):
+            with _patience(f"worker {self.rank} of {self.size}"):
+                super().close()
+
+    return Patient
+
+
+@contextlib.contextmanager
+def _patience(who):
+    """End the process if the block takes longer than `PATIENCE` seconds."""
+
+    def give_up():
+        print(
+            f"d2l_ext: error: {who} has waited {PATIENCE} s for the others; one of them has "
+            "died, or is much slower",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)
+
+    timer = threading.Timer(PATIENCE, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def terminal() -> Any:
     """A file that writes to where stderr went before `started`."""
     if _terminal is None:
@@ -194,13 +284,16 @@ def launch(
     Raises:
         WorkerError: if a worker ends before it is done; the others have been ended then, and the
             message names it. They are ended as well by an interrupt.
-        ValueError: if there is no such framework, or `size` is not positive.
+        ValueError: if there is no such framework, or `size` or `cores` is not a positive integer.
+        ImportError: if the framework is not installed.
         OSError: on Windows.
     """
-    if framework not in LIBRARIES:
+    if not isinstance(framework, str) or framework not in LIBRARIES:
         raise ValueError(f"framework is {framework!r}; expected one of {', '.join(LIBRARIES)}")
-    if size < 1:
-        raise ValueError(f"size is {size}; expected a positive number of workers")
+    for name, count in (("size", size), ("cores", 1 if cores is None else cores)):
+        if isinstance(count, bool) or not isinstance(count, int | numpy.integer) or count < 1:
+            raise ValueError(f"{name} is {count!r}; expected a positive integer")
+    compat.check_installed(LIBRARIES[framework])
     if os.name == "nt":
         raise OSError("workers do not run on Windows; use Linux, macOS or WSL")
     with contextlib.ExitStack() as stack:
@@ -435,6 +528,7 @@ def _run_task():
 
 def _serve():
     """Be MXNet's server, or its scheduler: as DMLC_ROLE says."""
+    check_variables("mxnet")
     compat.prepare("mxnet")
     importlib.import_module("mxnet.kvstore.kvstore_server")  # it returns when all is over
 

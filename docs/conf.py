@@ -1,11 +1,13 @@
 """Sphinx's settings for the book: `make book`. tabbook/book.py writes the pages.
 
 The Chinese book is built with the tag zh_CN, into a folder of that name beside the English pages;
-two_languages says that there is one.
+two_languages says that there is one. BOOK_URL in the environment is where the book will lie on the
+web, for search engines.
 """
 
 import json
 import logging
+import os
 import posixpath
 import sys
 from pathlib import Path
@@ -16,8 +18,6 @@ from sphinx.transforms import SphinxTransform
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from d2l_ext import weights  # noqa: E402
-from tabbook.book import MODELS  # noqa: E402
 from tabbook.project import LANGUAGE, Project  # noqa: E402
 
 home = Project(ROOT).home
@@ -25,7 +25,7 @@ chinese = tags.has(LANGUAGE)  # noqa: F821 (Sphinx defines it)
 two_languages = tags.has("two_languages")  # noqa: F821
 
 project = "注意力与序列到序列学习" if chinese else "Attention and sequence-to-sequence learning"
-author = "the authors of d2l-ext"
+author = "d2l-ext 的作者们" if chinese else "the authors of d2l-ext"
 copyright = "the authors of d2l-ext. Texts and figures: CC BY 4.0; code: MIT"
 if chinese:
     copyright = "d2l-ext 的作者们。文字和图：CC BY 4.0；代码：MIT"
@@ -46,13 +46,14 @@ myst_heading_anchors = 3
 html_theme = "sphinx_book_theme"
 html_title = "注意力，四个框架" if chinese else "Attention, in four frameworks"
 templates_path = ["_templates"]
-html_static_path = ["_static", str(weights.PRETRAINED.with_name("explorer"))]
-html_static_path += [str(weights.pretrained(name)) for name in MODELS]
+html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = [("book.js", {"priority": 100})]
 html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_use_index = False
+address = os.environ.get("BOOK_URL", "").rstrip("/")
+html_baseurl = f"{address}/{LANGUAGE}/" if address and chinese else address
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_theme_options = {
     "repository_url": home.repository,
@@ -64,6 +65,7 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
     "navbar_persistent": [],
     "toc_title": "本页内容" if chinese else "On this page",
+    "search_bar_text": "搜索…" if chinese else "Search...",
     "article_header_end": ["language.html", "article-header-buttons.html"],
 }
 
@@ -103,12 +105,17 @@ def languages(app, name, template, context, doctree):
     context["other_language"] = there
     context["chinese"] = chinese
     pages = {"en": there, "zh-CN": here} if chinese else {"en": here, "zh-CN": there}
+    if address:
+        pages = {"en": f"{address}/{name}.html", "zh-CN": f"{address}/{LANGUAGE}/{name}.html"}
     for code, page in pages.items():
         link = f'\n<link rel="alternate" hreflang="{code}" href="{page}" />'
         context["metatags"] = context.get("metatags", "") + link
 
 
 def setup(app):
+    scripts = app.srcdir / "scripts"  # the explorer's
+    if scripts.is_dir():
+        app.config.html_static_path.append(str(scripts))
     if chinese:
         app.add_transform(EnglishIds)
     app.connect("html-page-context", languages)

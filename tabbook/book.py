@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 
-from d2l_ext import views
+from d2l_ext import views, weights
 from tabbook import (
     bibliography,
     claims,
@@ -36,9 +36,9 @@ EXPLORER = "docs/explorer.md"  # the page on which the library's own models run
 # What it shows to those who come by a chapter's link, to an anchor of that page
 LINKS = {
     "chapter-05": "truth=1&step=3",
-    "chapter-06": "s=the+actress+'s+cake+is+good+.&beam=2&step=3",
-    "chapter-07": "rescaled=1&step=3",
-    "chapter-09": "model=1&truth=1&step=3",
+    "chapter-06": "s=the+cat+loves+me.&beam=4&step=3",
+    "chapter-07": "model=1&rescaled=1&block=1&head=0&step=3",
+    "chapter-09": "model=1&s=does+the+neighbor+speak+to+the+women?&truth=1&block=1&head=0&step=3",
 }
 MODELS = {"pytorch": "Bahdanau’s decoder, chapter 05", "transformer": "Transformer, chapter 09"}
 STALE = "run 'make notebooks'"
@@ -68,7 +68,8 @@ def build(project: Project, out: Path) -> bool:
                 path.unlink()
             elif path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
-        command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet"]
+        # Every page shows the titles of all
+        command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet", "--write-all"]
         command += ["--builder", "html", "--conf-dir", project.docs]
         command += ["--tag", "two_languages"] * (len(languages) > 1)
         command += ["--tag", language] if language else []
@@ -124,15 +125,21 @@ def pages(project: Project, language: str = "") -> dict[str, str | bytes]:
 
 
 def explorer() -> dict[str, str]:
-    """The explorer, for its own page and, small, for the front page: HTML that they include."""
+    """The explorer, for its own page and, small, for the front page: HTML that they include.
+
+    Beside it the scripts that both load, in a folder that docs/conf.py adds to the static files.
+    They are no modules, so that they run on pages from the disk, too.
+    """
     examples = views.grammar_examples()
 
     def element(root, models, **options):
-        shown = [{"name": MODELS[m], "url": f"{root}_static/{m}.safetensors"} for m in models]
-        script = f'<script type="module" src="{root}_static/view.js"></script>'
+        shown = [{"name": MODELS[m], "url": f"{root}_static/explorer-{m}.js"} for m in models]
+        script = f'<script defer src="{root}_static/explorer.js"></script>'
         return f"{views.explorer_element(shown, examples, **options)}\n{script}\n"
 
-    return {
+    scripts = {f"-{m}": views.model_script(weights.pretrained(m)) for m in MODELS}
+    scripts[""] = views.explorer_script()
+    return {f"scripts/explorer{name}.js": script for name, script in scripts.items()} | {
         "explorer.html": element("../", MODELS, pages="../", links=LINKS),
         "explorer-small.html": element(
             "", ["pytorch"], small=True, explorer="docs/explorer.html", start={"step": 3}

@@ -165,9 +165,10 @@ def stored(project: Project, text: Text) -> polib.POFile | None:
 def updated(text: Text, old: polib.POFile | None) -> polib.POFile:
     """A text's catalog as its source asks for it.
 
-    What is translated stays. A message that resembles one that has gone takes its translation
-    along, marked fuzzy, with the former English beside it. Translations of other messages that
-    have gone stay at the end as obsolete.
+    What is translated stays, and so do a translator's comments and what its tool has noted in the
+    head. A message that resembles one that has gone takes its translation along, marked fuzzy,
+    with the former English beside it. Translations of other messages that have gone stay at the
+    end as obsolete.
     """
     new = polib.POFile(wrapwidth=0)
     new.header = f"{text.path.name} in Chinese; docs/authoring.md says how to translate"
@@ -178,23 +179,44 @@ def updated(text: Text, old: polib.POFile | None) -> polib.POFile:
         "Content-Type": "text/plain; charset=UTF-8",
         "Content-Transfer-Encoding": "8bit",
     }
+    if old is not None:
+        new.header, new.metadata = old.header or new.header, new.metadata | old.metadata
     known = {entry.msgid: entry for entry in old or [] if entry.msgstr}
     wanted = text.messages()
     gone = [msgid for msgid in known if msgid not in {message.text for message in wanted}]
     for message in wanted:
         entry = polib.POEntry(msgid=message.text, comment=message.note)
-        if before := known.get(message.text):
-            entry.msgstr = before.msgstr
-            if before.fuzzy and not before.obsolete:
-                entry.flags, entry.previous_msgid = ["fuzzy"], before.previous_msgid
+        if message.text in known:
+            _take(entry, known[message.text])
         elif similar := _most_similar(message.text, gone):
             gone.remove(similar)
-            entry.msgstr = known[similar].msgstr
-            entry.flags, entry.previous_msgid = ["fuzzy"], similar
+            _take(entry, known[similar])
+            entry.previous_msgid = entry.previous_msgid or similar
+            entry.flags = list(dict.fromkeys(["fuzzy", *entry.flags]))
         new.append(entry)
     for msgid in gone:
-        new.append(polib.POEntry(msgid=msgid, msgstr=known[msgid].msgstr, obsolete=True))
+        new.append(_take(polib.POEntry(msgid=msgid, obsolete=True), known[msgid]))
     return new
+
+
+def _take(entry: polib.POEntry, other: polib.POEntry) -> polib.POEntry:
+    """Give an entry all that translators have written into another."""
+    entry.msgstr, entry.tcomment, entry.flags = other.msgstr, other.tcomment, list(other.flags)
+    entry.previous_msgid = other.previous_msgid if other.fuzzy else None
+    return entry
+
+
+def same(one: polib.POFile, other: polib.POFile) -> bool:
+    """Whether two catalogs say the same, wherever their lines break and whichever tool wrote."""
+
+    def entries(catalog: polib.POFile) -> list[tuple]:
+        return [
+            (e.msgid, e.msgstr, sorted(e.flags), e.fuzzy and e.previous_msgid, e.obsolete)
+            for e in catalog
+            if e.msgstr or not e.obsolete
+        ]
+
+    return entries(one) == entries(other)
 
 
 def _most_similar(text: str, others: list[str]) -> str | None:
@@ -221,4 +243,13 @@ def refresh(project: Project, text: Text) -> bool:
     Returns:
         Whether the file changed.
     """
-    return write(text.catalog, str(updated(text, stored(project, text))) + "\n")
+    old = stored(project, text)
+    new = updated(text, old)
+    if old is not None and same(old, new) and _notes(old) == _notes(new):
+        return False
+    return write(text.catalog, str(new))
+
+
+def _notes(catalog: polib.POFile) -> list[list[str]]:
+    """What a catalog says of each message, for translators."""
+    return [entry.comment.split() for entry in catalog if not entry.obsolete]

@@ -88,7 +88,8 @@ def _with_string(code: str, node: ast.Constant | ast.JoinedStr, words: str) -> s
     offsets = [sum(map(len, lines[:n])) for n in range(len(lines))]
     start = offsets[node.lineno - 1] + node.col_offset
     end = offsets[node.end_lineno - 1] + node.end_col_offset
-    quote = '"""' if '"' in words else '"'
+    quotes = ('"', '"""', "'''")
+    quote = next(one for one in quotes if one not in words and not words.endswith(one[0]))
     prefix = "f" if isinstance(node, ast.JoinedStr) else ""
     data = code.encode()
     return (data[:start] + f"{prefix}{quote}{words}{quote}".encode() + data[end:]).decode()
@@ -158,9 +159,12 @@ def relink(project: Project, text: str, start: str, end: str, written: dict[str,
         path, mark, fragment = target.partition("#")
         path = posixpath.normpath(posixpath.join(start, path))
         notebook = re.fullmatch(rf"notebooks/((?:{'|'.join(FRAMEWORKS)})/(\w+)\.ipynb)", path)
+        chapter = re.fullmatch(r"notebooks/(\w+)\.md", path)
         page = re.fullmatch(r"docs/(\w+)\.md", path)
         if notebook and notebook[2] in known:
             path = f"notebooks/{LANGUAGE}/{notebook[1]}"
+        elif chapter and chapter[1] in known:  # in the repository it is to be read as a notebook
+            path = f"notebooks/{LANGUAGE}/{next(iter(FRAMEWORKS))}/{chapter[1]}.ipynb"
         elif page and page[1] in written and page[1] != "index":
             path = f"docs/{LANGUAGE}/{page[1]}.md"
         return f"{posixpath.relpath(path, end or '.')}{mark}{fragment}"

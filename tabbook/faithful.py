@@ -1,9 +1,11 @@
 """Holds translations to their sources: none missing, nothing lost in them, set as Chinese is."""
 
+import calendar
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 
 from tabbook import bibliography, catalog, messages, numbers
 from tabbook.catalog import Message, Text
@@ -15,6 +17,17 @@ FULL = "，。、；：？！（）《》「」"  # punctuation that takes the w
 HALF = ",;:!?"
 TRANSLATE = "run 'python -m tabbook translate'"
 PLACEHOLDER = re.compile(r"\{[^{}]+\}")
+SENTENCE = re.compile(r"[A-Za-z']{2,}(?: [A-Za-z']+){2,}")  # names and lists of them are shorter
+DIGITS = re.compile(
+    r"(?<![A-Za-z])(\d+(?:,\d{3})*(?:\.\d+)?)(?: ?(million\b|thousand\b|billion\b|[万亿]))?"
+)
+UNITS = {"": 1, "thousand": 10**3, "million": 10**6, "billion": 10**9, "万": 10**4, "亿": 10**8}
+SPELLED = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+WORDS = {  # which Chinese may write in digits
+    word: number for words in (SPELLED, calendar.month_name) for number, word in enumerate(words)
+}
+ORDERED = ("formula", "code", "link")
+REORDERED = "语序"  # the comment of a translation that means its order
 NAMED = {  # what must be the same -> how a problem calls it
     "formula": "formulas",
     "code": "code spans",
@@ -26,6 +39,7 @@ NAMED = {  # what must be the same -> how a problem calls it
     "figure": "references to figures",
     "placeholder": "{...} for what varies",
     "emphasis": "bold or slanted words",
+    "number": "numbers",
 }
 
 
@@ -40,7 +54,7 @@ def check_all(project: Project, chapters: list[Chapter]) -> Iterator[str]:
     for text in texts:
         yield from check(project, text)
     known = {text.catalog for text in texts if text.path.is_file()}
-    for folder in (project.notebooks, project.docs):
+    for folder in (project.notebooks, project.docs, project.root / "classroom"):
         for path in sorted((folder / LANGUAGE).glob("*.po")):
             if path not in known:
                 yield f"{project.relative(path)}: there is no such text; delete it"
@@ -58,7 +72,7 @@ def check(project: Project, text: Text) -> Iterator[str]:
     path = project.relative(text.catalog)
     lines = {entry.msgid: entry.linenum for entry in old if not entry.obsolete}
     new = catalog.updated(text, old)
-    if str(new) + "\n" != text.catalog.read_text(encoding="utf-8"):
+    if not catalog.same(old, new):
         yield f"{path}: not what {project.relative(text.path)} asks for; {TRANSLATE}"
     entries = [entry for entry in new if not entry.obsolete]
     for message, entry in zip(text.messages(), entries, strict=True):
@@ -69,19 +83,33 @@ def check(project: Project, text: Text) -> Iterator[str]:
         elif entry.fuzzy:
             yield f"{where}: fuzzy: its English has changed; mend the msgstr, delete 'fuzzy'"
         else:
-            yield from (f"{where}: {problem}" for problem in problems(message, entry.msgstr))
+            reordered = REORDERED in entry.tcomment
+            found = problems(message, entry.msgstr, reordered)
+            yield from (f"{where}: {problem}" for problem in found)
 
 
-def problems(message: Message, translation: str) -> Iterator[str]:
-    """What is wrong with a translation: what its source has and it has not, and its typography."""
+def problems(message: Message, translation: str, reordered: bool = False) -> Iterator[str]:
+    """What is wrong with a translation: what its source has and it has not, and its typography.
+
+    Args:
+        reordered: whether its formulas, code spans and links may stand in an order of their own.
+    """
     plain = message.kind == "test"
     wanted, found = _parts(message.text, False, plain), _parts(translation, True, plain)
     for kind, what in NAMED.items():
-        lost, added = wanted[kind] - found[kind], found[kind] - wanted[kind]
+        lost = Counter(wanted[kind]) - Counter(found[kind])
+        added = Counter(found[kind]) - Counter(wanted[kind])
+        if kind == "number":  # Chinese may say one twice
+            known = {*wanted[kind], *_spelled(message.text)}
+            added = Counter(number for number in added if number not in known)
         if lost:
-            yield f"has lost {what}: {', '.join(map(str, lost.elements()))}"
+            yield f"has lost {what}: {', '.join(lost.elements())}"
         if added:
-            yield f"has {what} that its source has not: {', '.join(map(str, added.elements()))}"
+            yield f"has {what} that its source has not: {', '.join(added.elements())}"
+        moved = not lost and not added and wanted[kind] != found[kind]
+        if kind in ORDERED and moved and not reordered:
+            yield f"has {what} in another order; if it means that, comment it: # {REORDERED}"
+    yield from _untranslated(message.text, translation, plain)
     if "\n" in translation:
         yield "has more than one line; write it on one"
     if not plain and _shape(translation) != _shape(message.text):
@@ -89,35 +117,59 @@ def problems(message: Message, translation: str) -> Iterator[str]:
     yield from _typography(translation, plain)
 
 
-def _parts(text: str, chinese: bool, plain: bool) -> dict[str, Counter]:
-    """What a message and its translation must have in common, and how often it has each."""
-    found = {kind: Counter() for kind in NAMED}
+def _untranslated(english: str, translation: str, plain: bool) -> Iterator[str]:
+    """Whether a translation without a Chinese character is more than the names of its source."""
+    text = _visible(translation, plain)
+    if not re.search(HAN, text):
+        source = _visible(english, plain)
+        for _, match in bibliography.matches(source):
+            source = source.replace(match[0], "")
+        if SENTENCE.search(source) or _words(text) - _words(source):
+            yield "has no Chinese; translate it"
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[A-Za-z]{2,}", text))
+
+
+def _spelled(english: str) -> set[str]:
+    """The numbers that an English message has as words."""
+    words = _words(english)
+    return {str(WORDS[word]) for word in WORDS.keys() & (words | {w.lower() for w in words})}
+
+
+def _parts(text: str, chinese: bool, plain: bool) -> dict[str, list[str]]:
+    """What a message and its translation must have in common, in order."""
+    found = {kind: [] for kind in NAMED}
+    for digits, unit in DIGITS.findall(_visible(text, plain)):
+        number = Decimal(digits.replace(",", "")) * UNITS[unit]
+        found["number"].append(f"{number.normalize():f}")
     if plain:
-        found["placeholder"].update(PLACEHOLDER.findall(text))
+        found["placeholder"] += PLACEHOLDER.findall(text)
         return found
     for token in _flat(messages.parse(text)):
         if token.type.startswith("math_"):
-            found["formula"][f"${' '.join(token.content.split())}$"] += 1
+            found["formula"].append(f"${' '.join(token.content.split())}$")
         elif token.type == "code_inline":
-            found["code"][f"`{token.content}`"] += 1
+            found["code"].append(f"`{token.content}`")
         elif token.type == "link_open":
-            found["link"][token.attrs["href"]] += 1
+            found["link"].append(token.attrs["href"])
         elif token.type == "image":
-            found["link"][token.attrs["src"]] += 1
+            found["link"].append(token.attrs["src"])
         elif token.type in ("html_inline", "html_block"):
-            found["html"].update(re.findall(r"<[^>]+>", token.content))
+            found["html"] += re.findall(r"<[^>]+>", token.content)
         elif token.type in ("strong_open", "em_open"):
-            found["emphasis"][token.markup] += 1
-    found["link"].update(re.findall(r"\]\[([\w-]+)\]", text))  # to an address below the text
+            found["emphasis"].append(token.markup)
+    found["link"] += re.findall(r"\]\[([\w-]+)\]", text)  # to an address below the text
     prose = numbers.CODE.sub(" ", text)
-    found["citation"].update(str(work) for work, _ in bibliography.matches(prose, chinese))
+    found["citation"] += [str(work) for work, _ in bibliography.matches(prose, chinese)]
     patterns = numbers.CHINESE if chinese else numbers.REFERENCES
     for kind, pattern in patterns.items():
         for match in pattern.finditer(prose):
-            found[kind].update(numbers.NUMBER.findall(match[1]))
+            found[kind] += numbers.NUMBER.findall(match[1])
     label = numbers.LABEL.match(text)
     if label:
-        found["figure"][f"caption {label['number']}"] += 1
+        found["figure"].append(f"caption {label['number']}")
     return found
 
 
@@ -152,13 +204,16 @@ def _visible(text: str, plain: bool) -> str:
 def _typography(translation: str, plain: bool) -> Iterator[str]:
     """What Chinese readers would stumble over: spaces, and marks of the wrong width."""
     text = _visible(translation, plain)
-    latin = "[A-Za-z0-9]"
+    latin, wide = "[A-Za-z0-9]", f"[{HAN[1:-1]}{FULL}]"
     rules = [
         (rf"{HAN}{latin}|{latin}{HAN}", "no space between Chinese and Latin words, digits, code"),
         (rf"{HAN} +{HAN}", "a space between Chinese characters"),
         (rf" [{FULL}]|[{FULL}] ", "a space beside a mark of full width"),
         (rf"{HAN}[{HALF}.]|[{HALF}.]{HAN}", "a mark of half width beside a Chinese character"),
         (rf"{HAN}[()]|[()]{HAN}", "a bracket of half width beside a Chinese character"),
+        (rf"{wide}[\"']|(?:\"|(?<![A-Za-z])'){wide}", "a straight quotation mark, not “ or ”"),
+        (r"[，。、；：]{2}|([！？])\1", "a mark that stands twice"),
+        (r"\u3000", "a space of full width"),
     ]
     for pattern, what in rules:
         found = re.search(rf".{{0,8}}(?:{pattern}).{{0,8}}", text)

@@ -45,6 +45,7 @@ TESTS = (
     "test_outside.py",
     "test_parity.py",
     "test_properties.py",
+    "test_workers.py::test_workers_train_as_one_does",
 )
 FIRST = {
     "01": "test_attention_cues.py",
@@ -55,6 +56,7 @@ FIRST = {
     "06": "test_translate.py",
     "07": "test_global_attention.py",
     "09": "test_transformer.py",
+    "10": "test_workers.py::test_workers_train_as_one_does",
 }
 
 # What a failed expectation looks like in pytest's summary. Any other exception is a crash: such a

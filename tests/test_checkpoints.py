@@ -169,6 +169,14 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         Checkpoint(tmp_path)._read()
 
 
-def test_steps_between_checkpoints_are_positive(tmp_path):
-    with pytest.raises(ValueError, match="every is 0"):
-        Checkpoint(tmp_path, 0)
+@pytest.mark.parametrize("every", [0, 1.5, True, None, "3"])
+def test_steps_between_checkpoints_are_a_whole_number(tmp_path, every):
+    with pytest.raises(ValueError, match=f"every is {every!r}; expected a positive number"):
+        Checkpoint(tmp_path, every)
+
+
+def test_a_file_is_no_folder_for_checkpoints(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="file' is a file; expected a folder"):
+        Checkpoint(tmp_path / "file")
+    assert Checkpoint(tmp_path / "new", np.int64(2)).every == 2

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import signal
@@ -165,6 +166,34 @@ def test_options_reach_model_and_training(corpus_file, tmp_path, monkeypatch):
         np.testing.assert_array_equal(arrays[name], array)
 
 
+@pytest.mark.parametrize(("kind", "warmup"), [("attention", 0), ("transformer", 200)])
+def test_only_a_transformer_warms_up_unasked(corpus_file, tmp_path, monkeypatch, kind, warmup):
+    given = []
+
+    def learn(d2l, model, corpus, options):
+        given.append(options.warmup)
+
+    monkeypatch.setattr("d2l_ext.__main__._learn", learn)
+    monkeypatch.setattr("d2l_ext.__main__._finish", lambda *_: None)
+    arguments = ["--corpus", corpus_file, "--kind", kind, "--out", tmp_path / "m.safetensors"]
+    assert run("train", "--framework", FIRST, *arguments) == 0
+    assert given == [warmup]
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "message"),
+    [
+        ("attention", ["--heads", "4"], "--heads is an option of --kind transformer, not of att"),
+        ("transformer", ["--score=dot"], "--score is an option of --kind global, not of transf"),
+        ("global", ["--no-norm"], "--no-norm is an option of --kind transformer, not of global"),
+    ],
+)
+def test_options_of_another_kind_are_refused(tmp_path, capsys, kind, option, message):
+    path = tmp_path / "m.safetensors"
+    assert run("train", "--framework", FIRST, "--kind", kind, *option, "--out", path) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_transformer_goes_on_from_its_checkpoint(corpus_file, tmp_path, capsys):
     path, folder = tmp_path / "model.safetensors", tmp_path / "so-far"
     arguments = ["train", "--framework", FIRST, "--corpus", corpus_file, "--kind=transformer"]
@@ -297,6 +326,13 @@ def test_attention_becomes_pictures(untrained, fake_library, tmp_path):
     assert sizes == sorted(sizes) and len(set(sizes)) == 3
 
 
+def test_what_a_picture_lacks_is_one_line(untrained, fake_library, tmp_path, capsys):
+    model, path = untrained / "attention.safetensors", tmp_path / "one.png"
+    assert run("translate", model, "a \U000f0000 \U000f0001", "--show-attention", path) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("d2l_ext: warning: no installed font can draw \U000f0000, \U000f0001;")
+
+
 @pytest.mark.parametrize("dash", [[], ["-"]])
 def test_standard_input_is_read(untrained, fake_library, monkeypatch, capsys, dash):
     monkeypatch.setattr(sys, "stdin", io.StringIO("a b\r\n\nc d\u2028e"))
@@ -386,6 +422,7 @@ def test_a_file_is_described_without_a_framework(untrained):
         (["explore", "{tmp}/none", "--out={tmp}/a.html"], "no weights file '.*/none'"),
         (["explore", "{plain}", "--out={tmp}/a.html"], "kind 'plain'.*attention and transformer"),
         (["explore", "{plain}", "--out={tmp}/no/a.html"], "folder '.*/no'"),
+        (["prepare", "--out={tmp}/a", "--keep-case"], "tokens is 'words', which have no vocab"),
         (["info", "{tmp}/none"], "no weights file '.*/none'"),
         (["info", "{tmp}/cut"], "cut is no complete safetensors file"),
     ],
@@ -468,6 +505,26 @@ def test_a_page_to_explore_a_model(tmp_path, capsys):
     text = page.read_text(encoding="utf-8")
     assert "<attention-explorer>" in text and '"gâteau"' in text
     assert page.stat().st_size < 1e6
+
+
+def test_a_page_with_examples_of_ones_own(tmp_path, capsys):
+    """They are held-out pairs of the corpus that the model was trained on, in its pieces."""
+    pairs = corpora.load(max_steps=16).train[:300]
+    text, model, page = (tmp_path / name for name in ("own.txt", "m.safetensors", "page.html"))
+    text.write_text("\n".join("\t".join(map(" ".join, pair[:2])) for pair in pairs), "utf-8")
+    corpus = corpora.load(text, max_steps=16, vocab_size=400)
+    _, config, *_ = weights.load(weights.pretrained("pytorch"))
+    config |= {"src_vocab_size": len(corpus.src_vocab), "tgt_vocab_size": len(corpus.tgt_vocab)}
+    weights.save(model, weights.draw(config, 1), config, corpus.src_vocab, corpus.tgt_vocab)
+    options = ["--corpus", text, "--vocab-size", "400", "--out", page]
+    assert run("explore", model, *options) == 0
+    written = page.read_text(encoding="utf-8")
+    count = len(corpus.test)
+    assert capsys.readouterr().out.endswith(f", {count} of {count} examples\n")
+    shown = [json.dumps(pair.source, separators=(",", ":")) for pair in corpus.test[:3]]
+    assert [one for one in shown if one not in written] == []
+    assert run("explore", model, "--out", page) == 0
+    assert "does not know the words of the corpus's sentences" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["", "train", "prepare", "translate", "explore", "info"])

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import importlib.util
 import io
+import json
 import lzma
 import os
 import re
@@ -284,7 +285,12 @@ def test_max_steps_drops_long_pairs_and_counts_eos(write):
     assert {len(pair.source) for pair in pairs} == {len(pair.target) for pair in pairs} == {2}
     assert len(pairs) == 10
     assert corpus.max_steps == 3
-    assert all(max(map(len, pair[:2])) <= 9 for pair in corpora.load(max_steps=10).train)
+    assert corpus.num_longer == 20 and "max_steps 3; 20 longer pairs left out" in repr(corpus)
+    assert corpora.load(write(lines), max_steps=50).num_longer == 0
+    assert 0 < corpora.load(write(lines), max_steps=5).num_longer < 30
+    grammar = corpora.load(max_steps=10)
+    assert grammar.num_longer == 0 and "longer" not in repr(grammar)
+    assert all(max(map(len, pair[:2])) <= 9 for pair in grammar.train)
 
 
 @pytest.mark.parametrize(
@@ -319,6 +325,18 @@ def test_bad_arguments(write, tmp_path):
         corpora.load(max_steps=-1)
     with pytest.raises(ValueError, match=r"max_steps is 3, but the grammar's shortest"):
         corpora.load(max_steps=3)
+    for seed in ("x", 1.5, None, True):
+        with pytest.raises(ValueError, match=f"seed is {seed!r}; expected an integer"):
+            corpora.load(seed=seed)
+    for languages in ("en", ("en",), None, (1, 2)):
+        with pytest.raises(ValueError, match=r"languages is .*; expected two codes such as"):
+            corpora.load(languages=languages)
+    for options in ({"vocab_size": 500}, {"joint": True}, {"lower": False}):
+        with pytest.raises(ValueError, match="tokens is 'words', which have no vocab_size"):
+            corpora.load(**options)
+    for nothing in (None, 3):
+        with pytest.raises(TypeError, match=f"a name, a path or two paths, not {nothing}"):
+            corpora.load(nothing)
 
 
 # Folders ----------------------------------------------------------------------------------------
@@ -660,10 +678,12 @@ def test_unknown_words_are_said(write):
 
 def test_characters_one_vocabulary_and_the_other_direction(write):
     path = write(CHINESE)
-    corpus = corpora.load(path, tokens="characters", languages=("en", None))
+    corpus = corpora.load(path, tokens="characters", languages=("en-GB", None))
     assert corpus.src_vocab.kind == "characters" and corpus.src_vocab.language == "en"
     joint = corpora.load(path, joint=True, vocab_size=400)
     assert joint.src_vocab.tokens == joint.tgt_vocab.tokens and len(joint.src_vocab) <= 400
+    assert joint.src_vocab.spaced and not joint.tgt_vocab.spaced
+    assert joint.train[0].source[0].startswith(" ")
     back = corpora.load(path, reverse=True)
     assert (back.src_vocab.language, back.tgt_vocab.language) == ("zh", "")
     grammar = corpora.load(num_pairs=300, tokens="subwords")
@@ -676,13 +696,26 @@ def test_characters_one_vocabulary_and_the_other_direction(write):
     "content",
     [
         CHINESE.encode("utf-16"),
+        CHINESE.encode("utf-32"),
         CHINESE.encode("utf-8-sig"),
         CHINESE.replace("\n", "\r\n").encode(),
         CHINESE.replace("\n", "\r").encode(),
+        CHINESE.replace("\n", "\r").replace("我", "上").encode("utf-16"),  # which has a byte 0x0a
+        CHINESE.replace("books", "\rbooks").encode(),
         gzip.compress(CHINESE.encode()),
         lzma.compress(CHINESE.encode("utf-16")),
     ],
-    ids=["utf-16", "mark", "windows", "old Mac", "gzip", "xz of utf-16"],
+    ids=[
+        "utf-16",
+        "utf-32",
+        "mark",
+        "windows",
+        "old Mac",
+        "old Mac utf-16",
+        "stray return",
+        "gzip",
+        "xz of utf-16",
+    ],
 )
 def test_files_as_one_finds_them(write, content):
     assert len(everything(corpora.load(write(content)))) == 300
@@ -692,7 +725,11 @@ def test_files_as_one_finds_them(write, content):
     ("content", "message"),
     [
         (CHINESE.encode("utf-16-le"), "looks like UTF-16 without a byte-order mark"),
-        (b"\xff\xfea\x00\t\x00\x00\xd8b\x00", "starts like UTF-16, but at byte"),
+        ("我\t你\n".encode("utf-16-be"), "looks like UTF-16 without a byte-order mark"),
+        (b"\xff\xfea\x00\t\x00\x00\xd8b\x00", "like UTF-16, but somewhere behind line 0"),
+        (CHINESE.encode("utf-16")[:-1], r"like UTF-16, but .* behind line \d+ it is not: trunc"),
+        (b"PK\x03\x04\x0a\x00\x00\x00", "is packed by zip; unpack it first"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", "is packed by zstd; unpack it first"),
         (gzip.compress(CHINESE.encode())[:-100], "is damaged: .*copy or download"),
         (os.urandom(2000).replace(b"\0", b"\xfe"), "is not UTF-8|expected source<TAB>"),
     ],
@@ -709,6 +746,9 @@ def test_two_aligned_files(tmp_path):
     chinese.write_text("\r\n".join(b for _, b in sides) + "\r\n\r\n")
     corpus = corpora.load([english, str(chinese)])
     assert corpus.name == "train" and len(everything(corpus)) == 300
+    packed = tmp_path / "train.en.gz"
+    packed.write_bytes(gzip.compress(english.read_bytes()))
+    assert corpora.load([packed, chinese]).name == "train"
     chinese.write_text("\n".join(b for _, b in sides[:-1]))
     with pytest.raises(
         ValueError, match=r"train.zh ends after line 299, but .*train.en has a line"
@@ -730,6 +770,8 @@ def test_bad_lines_may_be_left_out(write):
     ):
         corpus = corpora.load(write(content), bad_lines="skip")
     assert len(everything(corpus)) == 300
+    with pytest.raises(ValueError, match=r"no usable pair; 2 bad lines were .*\n.*line 1: exp"):
+        corpora.load(write("no tab\n" * 2), bad_lines="skip")
     with pytest.raises(ValueError, match="bad_lines is 'ignore'; expected 'error' or 'skip'"):
         corpora.load(write(content), bad_lines="ignore")
     with pytest.raises(ValueError, match="tokens is 'letters'; expected one of words, subwords"):
@@ -775,3 +817,54 @@ def test_a_cache_that_cannot_be_written_is_no_error(write, tmp_path, monkeypatch
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache")
     monkeypatch.setattr(corpora, "CACHED_BYTES", 100)
     assert len(everything(corpora.load(write(CHINESE)))) == 300
+
+
+@pytest.fixture
+def small_cache(tmp_path, monkeypatch):
+    """An empty cache, into which small files go, too."""
+    import pooch
+
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache")
+    monkeypatch.setattr(corpora, "CACHED_BYTES", 100)
+    return tmp_path / "cache" / "corpora"
+
+
+def test_a_cached_corpus_says_what_was_left_out(write, small_cache):
+    path = write(CHINESE + "no tab\n" + f"{'q7' * 30}\t长\n")
+    for _ in range(2):
+        with pytest.warns(
+            UserWarning, match=r"1 bad lines were left out:\n.*line 301: exp"
+        ) as caught:
+            corpus = corpora.load(path, np.int64(500), np.int64(30), np.int64(0), bad_lines="skip")
+        assert len(caught) == 1 and caught[0].filename == __file__
+        assert corpus.num_longer == 1 and "max_steps 30; 1 longer pairs left out" in repr(corpus)
+    assert len(list(small_cache.iterdir())) == 1
+
+
+def test_what_a_killed_process_left_in_the_cache_is_removed(write, small_cache):
+    old, new = (small_cache / f".{name}.1.unfinished" for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    corpora.load(write(CHINESE))
+    assert not old.exists() and new.exists()  # somebody may be writing the new one
+
+
+def test_folders_are_cached_unless_there_are_problems(plant, small_cache):
+    folder = plant(**{"1.txt": CHINESE, "2.txt": "no tab\n"})
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"(?s)^1 files of .*2.txt': "):
+            assert len(everything(corpora.load(folder))) == 300
+    assert len(list(small_cache.iterdir())) == 1
+    (folder / "3.txt").symlink_to("nowhere")
+    with pytest.warns(UserWarning, match=r"3.txt': a link that leads nowhere"):
+        corpora.load(folder)
+
+
+def test_arrays_of_an_older_release(write, tmp_path):
+    corpora.save_arrays(corpora.load(write(CHINESE)), tmp_path / "arrays")
+    parts = json.loads((tmp_path / "arrays" / "parts.json").read_text())
+    del parts["num_longer"], parts["left_out"]
+    (tmp_path / "arrays" / "parts.json").write_text(json.dumps(parts))
+    corpus = corpora.load_arrays(tmp_path / "arrays")
+    assert (corpus.num_longer, corpus.left_out) == (0, ())

@@ -108,6 +108,17 @@ def test_a_home_that_cannot_be_written_does_not_matter(tmp_path, expected, place
     assert (result, hits) == (expected, 0)
 
 
+def test_a_user_without_a_home_does_not_matter(tmp_path, expected):
+    """As in a container that is started with a user's number alone."""
+    lines = (
+        "import platformdirs",
+        "def user_cache_dir(*_, **__): raise RuntimeError('could not determine the home')",
+        "platformdirs.user_cache_dir = user_cache_dir",
+    )
+    result, hits, _ = run(tmp_path, first="\n".join(lines))
+    assert (result, hits) == (expected, 0)
+
+
 def test_a_full_disk_does_not_matter(tmp_path, expected):
     """A limit on the size of files stops a write in its middle, as a full disk does."""
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"

@@ -1,10 +1,12 @@
 """Metrics against numbers computed by hand, and against sacrebleu itself."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 import sacrebleu
+from sacrebleu.metrics import BLEU
 
 from d2l_ext import corpora, metrics
 
@@ -34,6 +36,50 @@ def test_bleu_of_perfect_and_of_wrong_translations():
     assert metrics.bleu(REFERENCES, REFERENCES) == pytest.approx(100)
     assert metrics.bleu([["il", "dort", "."]], [("il", "dort", ".")]) == pytest.approx(100)
     assert metrics.bleu([["x"] * 5, []], REFERENCES) < 10
+
+
+TEXTS = {  # a translation, its reference, and by what sacrebleu cuts them
+    "": ("The cat sleeps here.", "The cat doesn't sleep here.", "13a"),
+    "hi": ("मेरी किताब मेज़ पर है।", "मेरी नई किताब मेज़ पर है।", "13a"),
+    "zh": ("我今天很高兴。", "我们今天都很高兴。", "zh"),
+    "zh-TW": ("我今天很高兴。", "我们今天都很高兴。", "zh"),
+    "th": ("วันนี้คุณจะไปไหน", "วันนี้เธอจะไปที่ไหน", "char"),
+    "km": ("ខ្ញុំស្រឡាញ់អ្នក", "ខ្ញុំចូលចិត្តអ្នក", "char"),
+}
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_texts_are_scored_as_sacrebleu_does(language):
+    hypothesis, reference, tokenizer = TEXTS[language]
+    scores = metrics.score_texts([hypothesis], [reference], language)
+    bleu = BLEU(tokenize=tokenizer, effective_order=True)
+    expected = bleu.corpus_score([hypothesis], [[reference]]).score
+    chrf = sacrebleu.corpus_chrf([hypothesis], [[reference]]).score
+    assert scores == (pytest.approx(expected), pytest.approx(chrf), tokenizer)
+    assert 5 < scores.bleu < 100 and 5 < scores.chrf < 100
+
+
+def test_japanese_without_mecab_is_scored_by_characters_and_said(monkeypatch):
+    texts = ["今日はいい天気です。"]
+    monkeypatch.setitem(metrics._TOKENIZERS, "ja", "ja-none")
+
+    def build(tokenize, **options):
+        if tokenize == "ja-none":
+            raise RuntimeError("mecab is not installed")
+        return BLEU(tokenize=tokenize, **options)
+
+    monkeypatch.setattr("sacrebleu.metrics.BLEU", build)
+    with pytest.warns(UserWarning, match=r"single characters .*`pip install 'sacrebleu\[ja\]'`"):
+        assert metrics.score_texts(texts, texts, "ja") == (pytest.approx(100), 100, "char")
+
+
+def test_capital_letters_count_in_texts():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = metrics.score_texts(["THE CAT SLEEPS HERE."], ["the cat sleeps here."])
+    assert scores.bleu < 30 and scores.chrf < 30
+    with pytest.raises(ValueError, match="1 hypotheses, but 0 references"):
+        metrics.score_texts(["a"], [])
 
 
 def test_bleu_by_length_by_hand():
@@ -69,6 +115,25 @@ def test_mistakes_by_hand():
     }
     with pytest.raises(ValueError, match="2 hypotheses, but 1 reference"):
         metrics.mistakes([["a"], ["b"]], [["a"]])
+
+
+def test_mistakes_are_described():
+    sources, references = [["the", "cat", "sleeps"], ["so"]], [["le", "chat", "dort"], ["si"]]
+    models = {"first": [["le", "chat"], ["si"]], "second": [["la", "chat", "dort"], ["si"]]}
+    assert metrics.describe_mistakes(models, sources, references).splitlines() == [
+        "                                 first        second",
+        "one word is wrong                    0             1",
+        "several words are wrong              0             0",
+        "words are missing                    1             0",
+        "words too many                       0             0",
+        "",
+        "one word is wrong (second)",
+        "source:      the cat sleeps",
+        "reference:   le chat dort",
+        "translation: la chat dort",
+    ]
+    with pytest.raises(ValueError, match="1 sources, but 2 references"):
+        metrics.describe_mistakes(models, sources[:1], references)
 
 
 def test_bleu_by_length_makes_its_own_bins():

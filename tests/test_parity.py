@@ -81,7 +81,8 @@ REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 REFERENCE = "reference"
 COMPUTED_BY = [*(framework.name for framework in frameworks.UNDER_TEST), REFERENCE]
 PAIRS = list(itertools.combinations(COMPUTED_BY, 2))
-LR, GRAD_CLIP, NUM_STEPS = 0.005, 1.0, 100
+LR, GRAD_CLIP = 0.005, 1.0
+NUM_STEPS = int(os.environ.get("PARITY_STEPS", 100))  # fewer for benchmarks/gpu.py
 # Weights of standard deviation 1 saturate so many units that rounding alone can turn training.
 SCALE = 0.5
 WEIGHTS_AFTER = {
@@ -199,6 +200,8 @@ def page():
 def test_two_compute_the_same(kind, one, other, page):
     mine, theirs, too_large = computed(one, kind), computed(other, kind), []
     for quantity, bound in BOUNDS.items():
+        if NUM_STEPS < 100 and quantity.endswith("100 steps"):
+            continue
         if mine[quantity] is None:
             assert theirs[quantity] is None and kind[0] == "plain"
             continue

@@ -1,6 +1,7 @@
 """Plots: what is drawn, in the house style, and shown once in a notebook."""
 
 import io
+import warnings
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -8,6 +9,8 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
+from fontTools.ttLib import TTFont
+from matplotlib import font_manager
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
@@ -131,6 +134,89 @@ def test_attention_errors():
     with pytest.raises(ValueError, match="links source token 5 with target token 0"):
         plots.attention(some_weights(5, 5), SOURCE, TARGET, [(5, 0)])
     assert plt.get_fignums() == []
+
+
+UNKNOWN = "\U000f0000"  # a character for private use, which no font has
+
+
+@pytest.fixture
+def fresh_fonts(monkeypatch):
+    """Matplotlib's list of fonts, which is as it was behind the test."""
+    monkeypatch.setattr(
+        font_manager.fontManager, "ttflist", list(font_manager.fontManager.ttflist)
+    )
+    yield
+    plots._characters.cache_clear()
+    font_manager.fontManager._findfont_cached.cache_clear()
+
+
+def save(figure):
+    """Save a figure as a notebook does."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", bbox_inches="tight")
+    return file.getvalue()
+
+
+def test_what_no_font_can_draw_is_said_once_with_its_words():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure = plots.attention(some_weights(2, 2), ["a", f"b{UNKNOWN}"], ["c", "d"])
+        save(figure)
+        save(figure)
+    (warning,) = caught
+    assert f"can draw b{UNKNOWN}; install the Noto fonts" in str(warning.message)
+    assert warning.filename == __file__
+
+
+def test_a_font_that_is_installed_while_python_runs_is_found(tmp_path, monkeypatch, fresh_fonts):
+    font = TTFont(font_manager.findfont("DejaVu Sans"))
+    for table in font["cmap"].tables:
+        if table.format == 12:
+            table.cmap = {ord(UNKNOWN): "A"}
+    for name in font["name"].names:
+        name.string = "Noto Sans Tests"
+    own = tmp_path / "own.ttf"
+    font.save(own)
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    monkeypatch.setattr(
+        font_manager, "findSystemFonts", lambda: [str(own), str(tmp_path / "broken.ttf")]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plots.attention(some_weights(1, 1), [UNKNOWN], ["c"])
+        save(figure)
+    families = figure.axes[0].get_xticklabels()[0].get_fontfamily()
+    assert families[0] == "DejaVu Sans" and families[-1] == "Noto Sans Tests"
+
+
+def test_words_from_right_to_left(monkeypatch):
+    """The first letter of this word, which reaches the line, stands right of the second."""
+    if mpl.__version_info__ < (3, 11):
+        pytest.skip("this Matplotlib draws it wrong, and says so")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = plots.attention(some_weights(1, 1), ["a"], ["\u05e9\u05d9"]).axes[0]
+        (label,) = ax.get_yticklabels()
+    figure = plt.figure(figsize=(2, 2))
+    figure.text(0.5, 0.5, label.get_text(), fontfamily=label.get_fontfamily(), fontsize=40)
+    figure.canvas.draw()
+    ink = np.asarray(figure.canvas.buffer_rgba())[..., 0] < 128
+    plt.close(figure)
+    rows, columns = np.nonzero(ink)
+    low = columns[rows > (rows.min() + 2 * rows.max()) / 3]
+    assert low.mean() > columns.mean() + 3
+
+
+@pytest.mark.parametrize("word", ["\u05e9\u05d9", "\u0643\u062a\u0627\u0628", "\u0915\u093f"])
+def test_an_older_matplotlib_says_which_words_it_draws_wrong(word, monkeypatch):
+    monkeypatch.setattr(mpl, "__version_info__", (3, 10, 0, "final", 0), raising=False)
+    for words, wrong in (([word, "b"], 1), (["\u00e9", "\u4f60"], 0)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            plots.attention(some_weights(1, 2), words, ["c"])
+        said = [str(w.message) for w in caught if "wrong order or form" in str(w.message)]
+        assert len(said) == wrong
+        assert all(f"letters of {word} in" in message for message in said)
 
 
 def test_lines_differ_in_color_marker_and_dashes():

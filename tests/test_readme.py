@@ -84,6 +84,8 @@ def test_each_term_of_the_glossary_is_a_word_of_its_chapter():
     assert len(terms) > 40 and terms == sorted(terms, key=str.casefold), (
         "in the order of the alphabet"
     )
+    chapters = sorted(f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("[0-9]*.md"))
+    assert sorted({chapter for *_, chapter in rows}) == chapters
     for term, meaning, chapter in rows:
         text = " ".join((ROOT / chapter).read_text(encoding="utf-8").casefold().split())
         assert term.casefold() in text, f"{term}: not in {chapter}"

@@ -153,10 +153,10 @@ def parts(framework, two_way=False, **decoder):
     """An encoder of two layers of 7 units, and a decoder that fits but for `decoder`."""
     d2l, options = framework.d2l, framework.options
     Decoder = decoder.pop("Decoder", d2l.Seq2SeqAttentionDecoder)
-    sizes = {"num_hiddens": 7, "num_layers": 2, **decoder, **options}
+    sizes = {"embed_size": 5, "num_hiddens": 7, "num_layers": 2, **decoder, **options}
     return (
         d2l.Seq2SeqEncoder(9, 5, 7, 2, bidirectional=two_way, **options),
-        Decoder(8, 5, **sizes),
+        Decoder(8, **sizes),
     )
 
 
@@ -176,6 +176,7 @@ def test_a_model_keeps_the_weights_of_its_parts(framework):
     [
         (False, {"num_hiddens": 6}, "encoder has num_hiddens=7, the decoder num_hiddens=6"),
         (False, {"num_layers": 1}, "encoder has num_layers=2, the decoder num_layers=1"),
+        (False, {"embed_size": 6}, "encoder has embed_size=5, the decoder embed_size=6"),
         (True, {}, "outputs have size 14, .* for memory_size=7; .*encoder.output_size"),
         (False, {"memory_size": 14}, "outputs have size 7, .* for memory_size=14; "),
     ],

@@ -84,9 +84,33 @@ def test_batches_may_be_empty(framework, shape):
     assert output.shape == (*shape[:2], 8) and weights.shape == (shape[0], 2, *shape[1:])
 
 
-def test_heads_must_divide_the_width(framework):
-    with pytest.raises(ValueError, match="num_heads is 3, which does not divide num_hiddens, 8"):
-        multi_head(framework, num_heads=3)
+def test_a_batch_without_sentences(framework):
+    d2l, model = framework.d2l, tiny.shared_model(framework, *tiny.TRANSFORMERS[0])
+    empty = np.zeros((0, 3), "int32"), np.zeros(0, "int32"), np.zeros((0, 2), "int32")
+    if framework.name == "mxnet":
+        with pytest.raises(ValueError, match=r"no empty batch; X is \(0, 3\)"):
+            d2l.teacher_forcing(model, *empty)
+        with pytest.raises(ValueError, match="no empty batch"):
+            model.head_weights(*empty)
+        return
+    logits, attention = d2l.teacher_forcing(model, *empty)
+    assert logits.shape == (0, 2, len(tiny.TGT_VOCAB)) and attention.shape == (0, 2, 3)
+    for part, shape in zip(model.head_weights(*empty), [(3, 3), (2, 2), (2, 3)]):
+        assert [block.shape for block in part] == 2 * [(0, tiny.HEADS, *shape)]
+
+
+@pytest.mark.parametrize(
+    ("num_heads", "message"),
+    [
+        (3, "num_heads is 3, which does not divide num_hiddens, 8"),
+        (0, "num_heads is 0, not a whole number from 1"),
+        (-2, "num_heads is -2, not"),
+        (2.0, "num_heads is 2.0, not"),
+    ],
+)
+def test_heads_must_divide_the_width(framework, num_heads, message):
+    with pytest.raises(ValueError, match=message):
+        multi_head(framework, num_heads=num_heads)
 
 
 def test_the_norm_of_numbers_that_hardly_differ(framework):
@@ -110,8 +134,40 @@ def test_positions(framework):
     later = framework.numpy(layer(framework.array(zeros[:, :2]), framework.array([2, 1])))
     close(later, np.stack([expected[2:4], expected[1:3]]))
     assert d2l.sinusoids(5, 3).shape == (5, 3)
-    with pytest.raises(ValueError, match="21 steps are more than max_steps, 20"):
-        layer(framework.array(np.zeros((1, 21, 6), "float32")))
+    again = framework.numpy(layer(framework.array(zeros[:, :2]), 2))  # an integer for all
+    close(again, np.stack(2 * [expected[2:4]]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "first_step", "message"),
+    [
+        ((1, 21, 6), 0, "21 steps are more than max_steps, 20"),
+        ((1, 2, 6), 19, "21 steps are more than max_steps, 20"),
+        ((2, 3, 6), np.array([4, 18], "int32"), "21 steps are more than max_steps, 20"),
+        ((1, 2, 6), -1, "first_step is -1"),
+        ((2, 2, 6), np.array([0, -3], "int32"), "first_step is -3"),
+        ((1, 2, 5), 0, "steps have size 5, their positions 6"),
+    ],
+)
+def test_steps_without_a_position_are_refused(framework, shape, first_step, message):
+    layer = framework.d2l.PositionalEncoding(6, 20, **framework.options)
+    first_step = first_step if isinstance(first_step, int) else framework.array(first_step)
+    with pytest.raises(ValueError, match=message):
+        layer(framework.array(np.zeros(shape, "float32")), first_step)
+
+
+def test_no_word_has_a_position_beyond_the_last(framework):
+    model = tiny.shared_model(framework, *tiny.TRANSFORMERS[0])
+    ids = np.full((1, 1025), 4, "int32")
+    expected, message = ValueError, r"\d+ steps are more than max_steps, 1024"
+    if framework.name == "tensorflow":  # a graph that has been traced knows no numbers
+        expected, message = framework.tensorflow.errors.InvalidArgumentError, "1024"
+    with pytest.raises(expected, match=message):
+        model.start_decoding(ids, np.array([1025], "int32"))
+    state = model.start_decoding(ids[:, :5], np.array([5], "int32"))
+    *_, state = model.decode(ids[:, :1024], state)
+    with pytest.raises(expected, match=message):
+        model.decode(ids[:, :1], state)
 
 
 @TRANSFORMERS
@@ -184,12 +240,46 @@ def test_every_head_against_the_reference(framework, kind):
                     assert (at_query[:, wanted.shape[1] :] == 0).all()
 
 
-def test_parts_of_other_sizes_are_refused(framework):
-    d2l = framework.d2l
-    sizes = {"ffn_num_hiddens": 8, "num_heads": 2, "num_layers": 1} | framework.options
-    encoder = d2l.TransformerEncoder(9, 8, **sizes)
-    with pytest.raises(ValueError, match="num_hiddens=8, the decoder num_hiddens=6"):
-        d2l.Seq2Seq(encoder, d2l.TransformerDecoder(9, 6, **sizes))
+def part(framework, side, **changes):
+    """A `TransformerEncoder` or `TransformerDecoder` of one block of 8 units."""
+    sizes = {"num_hiddens": 8, "ffn_num_hiddens": 8, "num_heads": 2, "num_layers": 1}
+    return getattr(framework.d2l, f"Transformer{side}")(9, **sizes | changes, **framework.options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_hiddens": 6}, "encoder has embed_size=8, the decoder embed_size=6"),
+        ({"num_heads": 4}, "encoder has num_heads=2, the decoder num_heads=4"),
+        ({"ffn_num_hiddens": 9}, "ffn_num_hiddens=8, the decoder ffn_num_hiddens=9"),
+        ({"norm_first": False}, "norm_first=True, the decoder norm_first=False"),
+    ],
+)
+def test_parts_of_other_sizes_are_refused(framework, change, message):
+    with pytest.raises(ValueError, match=message):
+        framework.d2l.Seq2Seq(part(framework, "Encoder"), part(framework, "Decoder", **change))
+
+
+def test_a_transformer_and_a_gru_are_no_model(framework):
+    d2l, options = framework.d2l, framework.options
+    encoder = d2l.Seq2SeqEncoder(9, 8, 8, 1, **options)
+    with pytest.raises(ValueError, match="num_heads=None, the decoder num_heads=2"):
+        d2l.Seq2Seq(encoder, part(framework, "Decoder"))
+    decoder = d2l.Seq2SeqAttentionDecoder(9, 8, 8, 1, **options)
+    with pytest.raises(ValueError, match="num_heads=2, the decoder num_heads=None"):
+        d2l.Seq2Seq(part(framework, "Encoder"), decoder)
+
+
+@pytest.mark.parametrize("side", ["Encoder", "Decoder"])
+def test_a_part_of_no_blocks_is_refused(framework, side):
+    with pytest.raises(ValueError, match="num_layers is 0, not a whole number from 1"):
+        part(framework, side, num_layers=0)
+
+
+def test_the_memory_is_as_wide_as_the_decoder(framework):
+    assert part(framework, "Decoder", memory_size=8).memory_size == 8
+    with pytest.raises(ValueError, match=r"memory_size is 12, .* num_hiddens, 8"):
+        part(framework, "Decoder", memory_size=12)
 
 
 @TRANSFORMERS

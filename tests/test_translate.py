@@ -341,9 +341,10 @@ def test_sizes_must_be_positive(framework, model, options):
 # Models in files ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", [tiny.PAPER, *tiny.TRANSFORMERS], ids=tiny.kind_name)
 @pytest.mark.parametrize("reader", frameworks.UNDER_TEST, ids=lambda f: f"read-by-{f}")
-def test_a_model_of_one_framework_translates_in_another(framework, model, reader, tmp_path):
-    path = tmp_path / "model.safetensors"
+def test_a_model_of_one_framework_translates_in_another(framework, kind, reader, tmp_path):
+    model, path = tiny.shared_model(framework, *kind), tmp_path / "model.safetensors"
     framework.d2l.save_model(model, path)
     expected = framework.d2l.translate(model, SENTENCES, max_steps=tiny.TARGET_STEPS)
     loaded = reader.d2l.load_model(path)

@@ -238,6 +238,27 @@ def test_an_explorer_holds_the_models_file_and_what_it_knows():
     assert config["examples"] == [[list(PAIR.source), list(PAIR.target), [[1, 1]]]]
 
 
+def test_examples_need_no_alignment():
+    config = config_of(views.explorer(weights.pretrained("pytorch"), [PAIR[:2], list(PAIR[:2])]))
+    assert config["examples"] == 2 * [[list(PAIR.source), list(PAIR.target), []]]
+
+
+@pytest.mark.parametrize(
+    ("model", "examples", "message"),
+    [
+        (None, (), "the model is None; expected a Seq2Seq, or the path of its file"),
+        (3, (), "the model is 3;"),
+        (None, corpora.load(max_steps=16), r"such as corpus\.test\[:40\]"),
+        (None, [("the cat sleeps .", "le chat dort .")], "'the cat sleeps .'.* is no example"),
+        (None, ["the cat sleeps ."], "is no example; expected a list of source tokens"),
+        (None, [3], "3 is no example"),
+    ],
+)
+def test_what_is_no_model_and_what_is_no_example(model, examples, message):
+    with pytest.raises(TypeError, match=message):
+        views.explorer(model, examples)
+
+
 def test_an_explorer_of_a_model_in_a_framework(framework, tmp_path):
     model = framework.d2l.load_model(weights.pretrained("transformer"))
     held = framework.d2l.get_weights(model)

@@ -30,7 +30,7 @@ VOCABS = {language: trained(language) for language in TEXTS}
 
 
 def expected(text, lower=True):
-    text = unicodedata.normalize("NFC", text)
+    text = unicodedata.normalize("NFC", text) if text.strip() else ""
     return unicodedata.normalize("NFC", text.lower()) if lower else text
 
 
@@ -57,13 +57,19 @@ def test_every_script_comes_back_from_every_vocabulary(language):
 
 @pytest.mark.parametrize(
     "text",
-    ["<pad> <unk> <0xE6>", " two  spaces ", "\ttab\n", "▁the", "", " ", "👩‍👩‍👧", "e\u0301", "\0"],
+    ["<pad> <unk> <0xE6>", " two  spaces ", "\ttab\n", "▁the", "👩‍👩‍👧", "e\u0301", "\0"],
 )
 def test_odd_texts(text):
     for known in VOCABS.values():
         tokens = known.tokenize(text)
         assert known.detokenize(tokens) == expected(text)
         assert not set(tokens) & set(SPECIAL_TOKENS)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n", "\u3000"])
+def test_a_blank_text_has_no_tokens(blank):
+    for known in VOCABS.values():
+        assert known.tokenize(blank) == []
 
 
 def test_case_is_kept_on_request():
@@ -110,6 +116,11 @@ def test_weights_of_words_by_hand():
     np.testing.assert_allclose(joined, [[0.45, 0.55], [1, 0]])
     same = [(i, i + 1) for i in range(3)]
     assert (vocab.join_weights(weights, same, same) == weights).all()
+    for spans in ([(0, 2)], [(0, 2), (2, 4)], [(1, 3)], [(0, 1), (2, 3)], []):
+        with pytest.raises(ValueError, match="are not those of 3 tokens"):
+            vocab.join_weights(weights, same, spans)
+        with pytest.raises(ValueError, match="are not those of 3 tokens"):
+            vocab.join_weights(weights, spans, same)
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -141,5 +152,28 @@ def test_languages_are_guessed_by_their_script(language):
 
 
 def test_other_languages():
-    for text, language in (("Где моя книга?", "ru"), ("안녕하세요", "ko"), ("123", ""), ("", "")):
+    for text, language in (
+        ("Где моя книга?", "ru"),
+        ("안녕하세요", "ko"),
+        ("ສະບາຍດີ", "lo"),
+        ("សួស្តី", "km"),
+        ("မင်္ဂလာပါ", "my"),
+        ("123", ""),
+        ("", ""),
+    ):
         assert corpora.guess_language(text) == language
+
+
+def test_a_language_decides_whether_words_have_spaces():
+    thai = ["มี 2 คน"] * 3
+    assert not Subwords.train(thai, 600, "th").spaced
+    assert Subwords.train(thai, 600).spaced
+    assert Subwords.train(["one"] * 3, 600, "en").spaced
+
+
+@pytest.mark.parametrize(
+    ("code", "short"),
+    [("zh-CN", "zh"), ("zh_TW", "zh"), ("ZH", "zh"), ("cmn", "zh"), ("jpn", "ja"), ("fr", "fr")],
+)
+def test_codes_of_languages(code, short):
+    assert vocab.short_code(code) == short

@@ -1,10 +1,13 @@
 """Several workers train as one does, and none is left when one of them dies."""
 
 import contextlib
+import copy
 import itertools
 import json
 import os
+import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,8 +19,8 @@ import numpy as np
 import pytest
 
 from d2l_ext import __main__ as command_line
-from d2l_ext import corpora, weights, workers
-from tests import reference, tiny
+from d2l_ext import compat, corpora, weights, workers
+from tests import frameworks, reference, tiny
 from tests.processes import ROOT
 from tests.test_parity import BOUNDS, GRAD_CLIP, LR, SCALE, WEIGHTS_AFTER, difference
 
@@ -95,9 +98,39 @@ def test_the_shares_of_a_batch_are_the_batch(size):
             np.testing.assert_array_equal(part.tgt_valid_len, batch.tgt_valid_len)
 
 
-def test_a_worker_has_a_number_below_the_size():
-    with pytest.raises(ValueError, match=r"rank is 2; .* below size, 2"):
-        corpora.Share(tiny.corpus(), 2, 2)
+@pytest.mark.parametrize(
+    "rank, size, message",
+    [
+        (2, 2, "rank is 2; .* below size, 2"),
+        (0.5, 2, "rank is 0.5"),
+        (0, 2.0, "size is 2.0"),
+        (0, 0, "size is 0"),
+    ],
+)
+def test_a_worker_has_a_number_below_the_size(rank, size, message):
+    with pytest.raises(ValueError, match=message):
+        corpora.Share(tiny.corpus(), rank, size)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        *((("train", size), "batch_size is ") for size in (-2, 0, 2.5, "3")),
+        (("nope", 3), "split is 'nope'"),
+        (("train", 3, True, 0, 0), "multiple is 0"),
+    ],
+)
+def test_a_share_checks_what_a_corpus_checks(arguments, message):
+    corpus = tiny.corpus()
+    for batches in (corpus.batches, corpora.Share(corpus, 0, 2).batches):
+        with pytest.raises(ValueError, match=message):
+            batches(*arguments)
+
+
+def test_a_share_can_be_copied():
+    share = corpora.Share(tiny.corpus(), 1, 2)
+    for again in (copy.copy(share), pickle.loads(pickle.dumps(share))):
+        assert (again.rank, again.size, again.name) == (1, 2, share.name)
 
 
 def test_arrays_keep_the_corpus(tmp_path):
@@ -226,11 +259,156 @@ def test_a_worker_that_fails_is_named(framework):
 
 
 @pytest.mark.parametrize(
-    "name, size, message", [("abacus", 2, "framework is 'abacus'"), ("jax", 0, "size is 0")]
+    "name, size, cores, message",
+    [
+        ("abacus", 2, None, "framework is 'abacus'"),
+        (["jax"], 2, None, r"framework is \['jax'\]"),
+        ("jax", 0, None, "size is 0"),
+        ("jax", 1.5, None, "size is 1.5"),
+        ("jax", "2", None, "size is '2'"),
+        ("jax", 2, -1, "cores is -1"),
+    ],
 )
-def test_what_cannot_be_launched_is_said(name, size, message):
+def test_what_cannot_be_launched_is_said(name, size, cores, message):
     with pytest.raises(ValueError, match=message):
-        workers.launch(name, [], size)
+        workers.launch(name, [], size, cores=cores)
+
+
+@pytest.mark.parametrize("name", workers.VARIABLES)
+def test_a_worker_without_its_engine_s_variables_says_which(name, tmp_path, monkeypatch, capsys):
+    known = {variable for names in workers.VARIABLES.values() for variable in names}
+    for variable in known & os.environ.keys():
+        monkeypatch.delenv(variable)
+    _, mine = by_hand(name, 2)
+    assert set(workers.VARIABLES[name]) == {*mine[0]}
+    train = ["train", f"--framework={name}", "--worker", f"--out={tmp_path / 'm'}"]
+    for missing in workers.VARIABLES[name]:
+        with monkeypatch.context() as patch:
+            for variable, value in mine[0].items():
+                if variable != missing:
+                    patch.setenv(variable, value)
+            assert command_line.main(train) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert f"not set: {missing}; docs/cluster.md" in line
+    if name == "tensorflow":
+        for value in ("{}", "worker 1", mine[0]["TF_CONFIG"].replace('"index": 0', '"index": 2')):
+            monkeypatch.setenv("TF_CONFIG", value)
+            assert command_line.main(train) == 2
+            assert "names no worker of a cluster" in capsys.readouterr().err
+
+
+def test_what_a_user_got_wrong_is_one_line(framework, tmp_path, monkeypatch, capsys):
+    train = ["train", f"--framework={framework.name}", "--workers=2", f"--out={tmp_path / 'm'}"]
+    monkeypatch.setattr(workers, "launch", None)  # is not called
+    wrong = {
+        "--arrays=/nonexistent": "is no folder that",
+        "--kind=transformer --heads=3 --num-pairs=150 --max-steps=6": "does not divide",
+    }
+    for options, message in wrong.items():
+        assert command_line.main([*train, *options.split()]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+    monkeypatch.setitem(sys.modules, workers.LIBRARIES[framework.name], None)
+    monkeypatch.delitem(sys.modules, workers.LIBRARIES[framework.name])
+    monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: None)
+    assert command_line.main(train) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is not installed: run `pip install -r requirements/" in line
+
+
+def wait_alone(worker):
+    from d2l_ext import workers
+
+    workers.PATIENCE = 2
+    worker.__class__ = workers.patient(d2l.Worker)  # noqa: F821
+    worker.total(numpy.ones(2, "float32"))  # noqa: F821
+    if worker.rank == 0:
+        worker.total(numpy.ones(2, "float32"))  # noqa: F821
+    else:
+        import time
+
+        time.sleep(60)
+
+
+@pytest.mark.skipif("mxnet" not in map(repr, frameworks.UNDER_TEST), reason="runs MXNet")
+def test_mxnet_s_workers_do_not_wait_for_ever():
+    start = time.monotonic()
+    with pytest.raises(workers.WorkerError, match=r"worker 0 of 2 .* ended with status 1"):
+        workers.run("mxnet", wait_alone, 2)
+    assert time.monotonic() - start < 50
+
+
+SRUN = """\
+echo "srun $*" >> "$RECORD"
+tasks=$SLURM_NTASKS
+for word; do
+    case $word in --ntasks=1) tasks=1 ;; -*) ;; *) break ;; esac
+    shift
+done
+worst=0
+for ((task = 0; task < tasks; task++)); do
+    SLURM_PROCID=$task "$@" || worst=$?
+done
+exit $worst
+"""
+PYTHON = """\
+echo "$* | $(env | grep -E '^(MASTER|WORLD|RANK|JAX|TF_CONFIG|DMLC)' | tr '\\n' ' ')" >> "$RECORD"
+case $* in
+    *--mxnet-role*)  # lasts until the workers are done
+        for ((i = 0; i < 600; i++)); do [ -e "$RECORD.done" ] && exit; sleep 0.1; done; exit 9 ;;
+    *"--framework mxnet"*)
+        [ "$SLURM_PROCID$FAILS" = 1 ] && touch "$RECORD.done" ;;
+esac
+[ "$SLURM_PROCID" != "$FAILS" ]
+"""
+
+
+@pytest.mark.parametrize("fails", ["", "1"])
+@pytest.mark.parametrize("title", ["PyTorch", "JAX", "TensorFlow", "MXNet"])
+def test_the_page_s_slurm_scripts(title, fails, tmp_path):
+    """With stand-ins for SLURM and Python: who is started, and what the job's status is."""
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    slurm = page.partition("## SLURM")[2].partition("## Kubernetes")[0]
+    head, *blocks = re.findall(r"```bash\n(.*?)```", slurm, re.DOTALL)
+    (block,) = (b for b in blocks if f"--framework {title.lower()}" in b)
+    for name, text in {
+        "srun": SRUN,
+        "python": PYTHON,
+        "scontrol": "printf 'first\nsecond\n'",
+        "getent": "echo 10.0.0.1 STREAM first",
+    }.items():
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/bash\n{text}")
+        path.chmod(0o755)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").touch()
+    record = tmp_path / "record"
+    variables = {
+        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "RECORD": str(record),
+        "FAILS": fails,
+        "SLURM_NTASKS": "2",
+        "SLURM_JOB_NODELIST": "first,second",
+    }
+    start = time.monotonic()
+    done = subprocess.run(
+        ["bash", "-c", head + block], cwd=tmp_path, env=os.environ | variables, timeout=50
+    )
+    assert done.returncode == (1 if fails else 0)
+    assert time.monotonic() - start < 20  # nothing waits for what will not come
+    lines = record.read_text().splitlines()
+    started = [line for line in lines if "--worker " in line and line.startswith("-m d2l_ext")]
+    assert len(started) == 2 and all(f"--framework {title.lower()}" in s for s in started)
+    assert all(f" {name}=" in s for s in started for name in workers.VARIABLES[title.lower()])
+    assert len(set(started)) == (1 if title == "MXNet" else 2)  # its scheduler numbers them
+    if title == "MXNet":
+        roles = "".join(line for line in lines if line.startswith("-m d2l_ext.workers"))
+        assert "DMLC_ROLE=scheduler" in roles and "DMLC_ROLE=server" in roles
+    if title == "TensorFlow":
+        configs = [json.loads(s.partition("TF_CONFIG=")[2]) for s in started]
+        assert [c["task"]["index"] for c in configs] == [0, 1]
+        assert configs[0]["cluster"] == {"worker": ["first:29500", "second:29500"]}
 
 
 SMALL = [

@@ -9,6 +9,11 @@ export const LINES = {
     how: "Its embedding goes through the encoder. What comes out is what keys and values are made of.",
     code: same("outputs, hidden = encoder(src, src_valid_len)"),
   },
+  encoded: {
+    at: "09_transformer#what-the-heads-look-at", name: "a source word",
+    how: "Its embedding, with its position, goes through the encoder's blocks, where it looks at the other words. Of what comes out keys and values are made.",
+    code: same("outputs, found = self.encoder.run_blocks(src, src_valid_len)"),
+  },
   query: {
     at: "05_bahdanau_decoder#the-class", name: "query",
     how: "The decoder's state of the step before.",
@@ -108,6 +113,16 @@ export const LINES = {
       jax: "return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores",
       tensorflow: "return scores / math.sqrt(queries.shape[-1]) if self.scaled else scores",
     },
+  },
+  heads: {
+    at: "09_transformer#what-the-heads-look-at", name: "weights of a head",
+    how: "Each head has scores of its own, and their softmax: a row of its picture.",
+    code: same("numbers = [d2l.to_numpy(weights) for weights in found]\nown, source = zip(*[map(d2l.to_numpy, pair) for pair in pairs])"),
+  },
+  mean: {
+    at: "09_transformer#what-the-heads-look-at", name: "mean weight",
+    how: "The mean of what the block's heads give to this word. Each head's weights are a softmax; so the mean sums to 1, too.",
+    code: same("w.mean(axis=0)[: len(pair.target), : len(pair.source)]"),
   },
   headOutput: {
     at: "09_transformer#several-heads", name: "output of a head",

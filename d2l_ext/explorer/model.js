@@ -12,10 +12,13 @@ const CONFIG_KEYS = ["kind", "src_vocab_size", "tgt_vocab_size", "embed_size", "
   "num_layers", "dropout", "bidirectional"];
 const OPTIONS = { attention: [], transformer: ["num_heads", "ffn_num_hiddens", "norm_first"] };
 const READABLE = ["1", "2"];
+const isObject = x => x !== null && typeof x === "object" && !Array.isArray(x);
+const areStrings = x => Array.isArray(x) && x.every(one => typeof one === "string");
+const areCounts = x => Array.isArray(x) && x.every(one => Number.isSafeInteger(one) && one >= 0);
 
-/** Read a safetensors file, an ArrayBuffer: {arrays: {name: {shape, data}}, metadata}. */
+/** Read a safetensors file, an ArrayBuffer: {arrays: {name: {dtype, shape, data}}, metadata}. */
 export function readSafetensors(buffer) {
-  const broken = why => new Error(`this is no complete safetensors file (${why})`);
+  const broken = why => new Error(`it is no safetensors file, or not all of one (${why})`);
   if (buffer.byteLength < 8) throw broken(`it has ${buffer.byteLength} bytes`);
   const size = Number(new DataView(buffer).getBigUint64(0, true));
   if (size > buffer.byteLength - 8) throw broken("it ends within its header");
@@ -25,24 +28,26 @@ export function readSafetensors(buffer) {
   } catch {
     throw broken("its header cannot be read");
   }
-  if (header === null || typeof header !== "object") throw broken("its header cannot be read");
+  if (!isObject(header) || !isObject(header.__metadata__ ?? {})) throw broken("its header cannot be read");
   const { __metadata__, ...entries } = header, metadata = __metadata__ ?? {};
   const arrays = {};
   for (const [name, entry] of Object.entries(entries)) {
-    const { dtype, shape, data_offsets: [from, to] = [] } = entry ?? {};
-    if (dtype !== "F32") throw new Error(`${name} holds numbers of type ${dtype}; expected F32`);
-    if (!Array.isArray(shape) || to - from !== 4 * shape.reduce((a, b) => a * b, 1))
+    const { dtype, shape, data_offsets } = isObject(entry) ? entry : {};
+    if (!areCounts(shape) || !areCounts(data_offsets) || data_offsets.length !== 2)
+      throw broken(`its header does not say where ${name} stands`);
+    const [from, to] = data_offsets;
+    if (8 + size + to > buffer.byteLength) throw broken(`it ends before ${name} does`);
+    if (dtype === "F32" && to - from !== 4 * shape.reduce((a, b) => a * b, 1))
       throw broken(`${name} is not as long as its shape says`);
-    if (!(from >= 0 && 8 + size + to <= buffer.byteLength)) throw broken(`it ends before ${name} does`);
     // A copy, since an array of floats must start at a multiple of 4
-    arrays[name] = { shape, data: new Float32Array(buffer.slice(8 + size + from, 8 + size + to)) };
+    const data = dtype === "F32" ? new Float32Array(buffer.slice(8 + size + from, 8 + size + to)) : null;
+    arrays[name] = { dtype, shape, data };
   }
   return { arrays, metadata };
 }
 
 /** Name every array that a configuration asks for and give its shape, as d2l_ext/weights.py does. */
 export function expectedShapes(config) {
-  checkConfiguration(config);
   const { src_vocab_size, tgt_vocab_size, embed_size, num_hiddens, num_layers } = config;
   const shapes = {
     "encoder.embedding": [src_vocab_size, embed_size],
@@ -86,16 +91,24 @@ export function expectedShapes(config) {
   return shapes;
 }
 
-function checkConfiguration(config) {
-  if (!Object.hasOwn(OPTIONS, config?.kind))
-    throw new Error(`its model is of kind ${JSON.stringify(config?.kind)}; the explorer runs the kinds `
+/** Whether a configuration says all that a model needs, and no more layers than there are arrays. */
+function checkConfiguration(config, numArrays) {
+  if (!Object.keys(OPTIONS).includes(config.kind))
+    throw new Error(`its model is of kind ${JSON.stringify(config.kind)}; the explorer runs the kinds `
       + Object.keys(OPTIONS).join(" and "));
   const keys = [...CONFIG_KEYS, ...OPTIONS[config.kind]];
   const missing = keys.filter(key => !(key in config));
   if (missing.length) throw new Error(`its configuration lacks ${missing.join(", ")}`);
-  for (const key of keys.filter(key => /size$|^num_|hiddens$/.test(key)))
-    if (!(Number.isInteger(config[key]) && config[key] > 0))
-      throw new Error(`its configuration says ${key} ${config[key]}; expected a positive integer`);
+  const wrong = (key, expected) => new Error(
+    `its configuration says ${key} ${JSON.stringify(config[key])}; expected ${expected}`);
+  for (const key of keys) {
+    const value = config[key];
+    if (/size$|^num_|hiddens$/.test(key) && !(Number.isSafeInteger(value) && value > 0))
+      throw wrong(key, "a positive integer");
+    if (["bidirectional", "norm_first"].includes(key) && typeof value !== "boolean")
+      throw wrong(key, "true or false");
+  }
+  if (config.num_layers > numArrays) throw wrong("num_layers", `fewer, since it holds ${numArrays} arrays`);
   if (config.kind === "transformer"
       && (config.num_hiddens % config.num_heads || config.embed_size !== config.num_hiddens))
     throw new Error(`its ${config.num_heads} heads and embeddings of ${config.embed_size} do not fit `
@@ -113,19 +126,24 @@ export function loadModel(buffer) {
   for (const key of ["config", "src_vocab", "tgt_vocab"])
     if (!(key in metadata)) throw new Error(`it has no ${key} in its metadata`);
   const read = key => {
+    let value = null;
     try {
-      return JSON.parse(metadata[key]);
-    } catch {
+      value = JSON.parse(metadata[key]);
+    } catch { /* said below */ }
+    if (value === null || typeof value !== "object")
       throw new Error(`the ${key} in its metadata cannot be read`);
-    }
+    return value;
   };
   const config = read("config");
+  checkConfiguration(config, Object.keys(arrays).length);
   const shapes = expectedShapes(config);
   const problems = [];
   for (const name in shapes) {
     if (!(name in arrays)) problems.push(`${name} is missing`);
     else if (`${arrays[name].shape}` !== `${shapes[name]}`)
       problems.push(`${name} has shape (${arrays[name].shape}), expected (${shapes[name]})`);
+    else if (arrays[name].dtype !== "F32")
+      problems.push(`${name} holds numbers of type ${arrays[name].dtype}, expected F32`);
   }
   for (const name in arrays) if (!(name in shapes)) problems.push(`${name} is unknown`);
   if (problems.length)
@@ -162,7 +180,7 @@ export class Vocab {
   unk = 0; pad = 1; bos = 2; eos = 3;
 
   constructor({ tokens }) {
-    if (!SPECIAL_TOKENS.every((token, i) => tokens?.[i] === token))
+    if (!SPECIAL_TOKENS.every((token, i) => tokens[i] === token))
       throw new Error(`a vocabulary in it does not start with ${SPECIAL_TOKENS.join(" ")}`);
     this.tokens = tokens;
     this.index = new Map(tokens.map((token, i) => [token, i]));
@@ -202,6 +220,7 @@ export class Subwords extends Vocab {
   tokenize(text) {
     text = text.normalize("NFC");
     if (this.lower) text = text.toLowerCase().normalize("NFC");
+    if (!text.trim()) return [];
     return ((this.spaced ? " " : "") + text).match(PIECE)?.flatMap(piece => this.cut(piece)) ?? [];
   }
 
@@ -236,12 +255,17 @@ export class Subwords extends Vocab {
 }
 
 function makeVocab(parts) {
-  if (Array.isArray(parts)) return new Vocab({ tokens: parts }); // as release 0.1 wrote it
+  if (Array.isArray(parts)) parts = { kind: "words", tokens: parts }; // as release 0.1 wrote it
   const kinds = { words: Vocab, subwords: Subwords, characters: Subwords };
-  if (!Object.hasOwn(kinds, parts?.kind))
-    throw new Error(`a vocabulary in it is of kind ${JSON.stringify(parts?.kind)}; expected one of `
+  const { kind, tokens, merges = [] } = parts;
+  if (!Object.keys(kinds).includes(kind))
+    throw new Error(`a vocabulary in it is of kind ${JSON.stringify(kind)}; expected one of `
       + Object.keys(kinds).join(", "));
-  return new kinds[parts.kind](parts);
+  if (!areStrings(tokens) || new Set(tokens).size < tokens.length)
+    throw new Error("a vocabulary in it is no list of words, each of them once");
+  if (!Array.isArray(merges) || !merges.every(pair => areStrings(pair) && pair.length === 2))
+    throw new Error("a vocabulary in it has merges that are no pairs of tokens");
+  return new kinds[kind](parts);
 }
 
 // --- Vectors and matrices -------------------------------------------------------------------------
@@ -321,7 +345,7 @@ export const AS_TRAINED = Object.freeze({
   rescaled: false, // divide by sqrt(d) where the model does not, and the other way round
   swapped: false, // values are asked, keys are averaged
   uniform: false, // every word weighs the same
-  oneWay: false, // the encoder does not know what stands behind a word
+  oneWay: false, // the encoder does not know what stands behind a word: it has no states from there
 });
 
 /** Scores become weights, and weights an average of the values: all numbers of a look. */
@@ -355,7 +379,7 @@ class Seq2SeqEncoder {
   constructor(config, arrays) { Object.assign(this, { ...config, arrays }); }
 
   /** Outputs, one for each token, and the decoder's first state, one for each layer. */
-  read(ids) {
+  read(ids, how = AS_TRAINED) {
     const state = [];
     let outputs = ids.map(id => lookUp(this.arrays["encoder.embedding"], id));
     for (let layer = 0; layer < this.num_layers; layer++) {
@@ -365,7 +389,8 @@ class Seq2SeqEncoder {
         state.push(outputs.at(-1));
         continue;
       }
-      const backward = this.run(`${name}.backward`, inputs.toReversed()).reverse();
+      const backward = how.oneWay ? inputs.map(() => zeros(this.num_hiddens))
+        : this.run(`${name}.backward`, inputs.toReversed()).reverse();
       outputs = outputs.map((h, t) => concat(h, backward[t]));
       state.push(linear(backward[0], this.arrays[`encoder.init.${layer}.w`]).map(Math.tanh));
     }
@@ -383,8 +408,6 @@ class Seq2SeqAttentionDecoder {
   constructor(config, arrays) { Object.assign(this, { ...config, arrays }); }
 
   initState({ outputs, state }, how) {
-    if (how.oneWay && this.bidirectional)
-      outputs = outputs.map(h => h.map((x, i) => (i < this.num_hiddens ? x : 0)));
     const { values, validLen } = memoryOf(outputs, how);
     // Keys are projected once. They and the values are the same vectors, so to swap them is nothing.
     const keys = values.map(h => linear(h, this.arrays["decoder.attention.w_k"]));

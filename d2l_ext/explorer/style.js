@@ -92,10 +92,11 @@ tbody tr { border-top: 1px solid var(--faint); }
 tbody th { padding-left: .35rem; }
 tr.now th { font-weight: 600; }
 .plain { padding: .1rem .2rem; border: 0; background: none; width: 100%; text-align: inherit; }
-.plain.number { text-align: right; width: 3.6rem; flex: none; }
+.plain.number { text-align: right; width: 3.6rem; padding-inline: 0; white-space: nowrap; flex: none; }
 .plain.chance { width: 4.6rem; }
 .cell { display: flex; align-items: center; gap: .4rem; }
 .bar { position: relative; flex: 1 1 auto; min-width: 2.5rem; height: .8rem; background: var(--faint); }
+@container (max-width: 22rem) { .bar { min-width: 1.5rem; } }
 .bar::after { content: ""; position: absolute; top: 0; bottom: 0; left: 0; width: calc(var(--v) * 100%); background: var(--bar); }
 .bar.signed::after { left: calc(50% + min(0, var(--v)) * 50%); width: calc(max(var(--v), -1 * var(--v)) * 50%); }
 .bar.signed.below::after { background: var(--negative); }
@@ -107,7 +108,8 @@ tr.now th { font-weight: 600; }
 .force { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; margin: .5rem 0; }
 .force input { width: 9rem; }
 
-.inspect { position: sticky; bottom: 0; z-index: 1; max-height: min(13rem, 35vh); overflow: auto; margin: 1rem 0 0; padding: .6rem .8rem;
+.inspect:has(pre) { position: sticky; bottom: 0; z-index: 1; } /* until something is pointed at it covers nothing */
+.inspect { max-height: min(13rem, 35vh); overflow: auto; margin: 1rem 0 0; padding: .6rem .8rem;
   border: 1px solid var(--line); border-radius: .3rem; background: var(--panel); font-size: .875rem; }
 @container (min-width: 42rem) { .inspect { display: flex; gap: 0 2rem; } .inspect:has(pre) { min-height: 6.5rem; } .inspect > * { flex: 1; min-width: 0; } }
 .inspect p { margin: .1rem 0; }

@@ -1,8 +1,8 @@
 // The explorer: a trained model that runs in the reader's browser, step by step, number by number.
 //
 // <attention-explorer> is one element. A script of type application/json within it says what to show:
-// models ({name, url} or {name, data}, in base64), examples (source, target and alignment), and, for
-// the book, where its pages are. model.js computes; what stands here shows it.
+// models ({name, data}, in base64, or {name, url} of a script that holds it), examples (source, target
+// and alignment), and, for the book, where its pages are. model.js computes; what stands here shows it.
 
 import { LINES } from "./lines.js";
 import { AS_TRAINED, beamSearch, largest, loadModel, logSoftmax, teacherForcing } from "./model.js";
@@ -22,6 +22,9 @@ const CHANGES = {
   masked: () => "mask off", rescaled: () => "scale changed by √d", swapped: () => "keys for values",
   uniform: () => "uniform weights", oneWay: () => "one-way encoder",
 };
+// Settings that do nothing to a model: its keys and values are the same vectors, it reads one way
+const idle = ({ kind, bidirectional }) => (kind === "transformer" ? ["gates"]
+  : ["look", "swapped", ...(bidirectional ? [] : ["oneWay"])]);
 const LOOKS = { source: "the source", own: "its own words", encoder: "each other, in the encoder" };
 
 // What to try: settings, and what to look for. Words to put in are for a sentence of the grammar.
@@ -30,7 +33,7 @@ const TRIES = [
   { name: "Force a word", set: { s: "this small white car is very new .", force: "0:ces", step: 2 },
     see: "The first word was to be cette, and is now ces. So petite becomes petits: the decoder answers to what is written. Choose another word yourself, at any step." },
   { name: "Feed the truth", set: { s: "must we not sing ?", truth: true, step: 4 },
-    see: "Each step reads the reference, as in training, so a wrong word is forgotten at once. Fed its own words, the model has to live with it.",
+    see: "Each step reads the reference, as in training, so a wrong word is forgotten at once. Fed its own words, it has to live with it, and nobody has taught it how: exposure bias, chapter 06.",
     transformer: { set: { s: "she is going to arrive tomorrow because paul sleeps with your big tired brothers .", truth: true, step: 5 } } },
   { name: "Softer softmax", set: { temperature: 4 },
     see: "Scores divided by 4: the weights spread, and the context becomes a mixture. At 0.1 one word has it all." },
@@ -41,14 +44,13 @@ const TRIES = [
   { name: "Scaled or not", set: { rescaled: true },
     see: "Bahdanau’s scores divided by √d, the Transformer’s no longer. It acts like a temperature that the model was not trained for." },
   { name: "Keys for values", set: { swapped: true },
-    see: "Bahdanau’s keys and values are the same vectors, so nothing changes. A Transformer’s are not: there it all falls apart.",
-    transformer: { see: "Each head compares its query with what were the values, and adds up what were the keys. What is left of the translation?" } },
+    see: "Each head compares its query with what were the values, and adds up what were the keys. What is left of the translation? (Bahdanau’s keys and values are the same vectors: there is nothing to exchange.)" },
   { name: "One-way encoder", set: { s: "we work in the big hotel .", oneWay: true },
-    see: "No word knows what stands behind it: the outputs’ backward half is 0. The model was not trained so. What is left of the translation?",
+    see: "No word knows what stands behind it: the backward states are 0, and so is the decoder’s first state, which is made of the last of them. The model was not trained so. What is left of the translation?",
     transformer: { see: "No word knows what stands behind it: it is masked. The model was not trained so. Which word is wrong now, and which later word would it have needed?" } },
   { name: "Uniform weights", set: { uniform: true },
     see: "Every word weighs the same, at each step: one context for all, the bottleneck of chapter 04. See where it begins to repeat itself.",
-    transformer: { see: "Every word weighs the same, in every block and head. Is it still a sentence? Is it still a translation of this one?" } },
+    transformer: { see: "Every source word weighs the same, for every block and head of the decoder. Is it still a sentence? Is it still a translation of this one?" } },
   { name: "Beam of 2", set: { s: "the actress 's cake is good .", beam: 2, step: 3 },
     see: "Greedy search starts with l’, and no noun fits. Here le stays in the race, and wins. Struck out is what was dropped.",
     transformer: { set: { s: "she is going to arrive tomorrow because paul sleeps with your big tired brothers .", beam: 2, step: 6 },
@@ -113,6 +115,7 @@ function rove(group, selector = "button") {
 
 const show = (x, digits = 2) => (Math.abs(x) < 0.5 / 10 ** digits ? 0 : x).toFixed(digits).replace("-", "−");
 const percent = p => (p >= 0.9995 ? "100 %" : p < 0.001 ? "< 0.1 %" : `${(100 * p).toFixed(1)} %`);
+const equal = (some, others) => some.length === others.length && some.every((one, i) => one === others[i]);
 const spoken = token => token.replaceAll(" ", "␣"); // pieces of words may begin with a space
 const heard = text => text.replaceAll("␣", " ");
 
@@ -165,46 +168,62 @@ class Explorer {
     this.useModel();
   }
 
+  /** A model's file: from the page, or from a script, which a page on the disk may load, too. */
   async fetchModel({ url, data }) {
-    if (data !== undefined) return Uint8Array.from(atob(data), c => c.charCodeAt(0)).buffer;
-    const answer = await fetch(new URL(url, document.baseURI));
-    if (!answer.ok) throw new Error(`${url} answers ${answer.status}`);
-    return answer.arrayBuffer();
+    if (data === undefined) {
+      const script = make("script", { src: url });
+      const loaded = new Promise((resolve, reject) => {
+        script.onload = resolve;
+        script.onerror = () => reject(new Error(`${url} does not come`));
+      });
+      document.head.append(script);
+      await loaded;
+      ({ model: data } = script);
+    }
+    return Uint8Array.from(atob(data), c => c.charCodeAt(0)).buffer;
   }
 
   /** A file that the reader has chosen or dropped. What is wrong with it is said; the page lives on. */
   async openFile(file) {
+    const { models } = this.config, before = this.settings, number = models.length;
     try {
       if (file.size > 2e8) throw new Error(`it has ${Math.round(file.size / 1e6)} MB, and the explorer takes up to 200`);
-      const model = loadModel(await file.arrayBuffer());
-      this.config.models.push({ name: file.name });
-      this.settings = { ...AT_FIRST, model: this.config.models.length - 1 };
-      this.loaded.set(this.settings.model, model);
-      this.model = model;
+      this.loaded.set(number, loadModel(await file.arrayBuffer()));
+      models.push({ name: file.name });
       this.fillModels();
+      this.settings = { ...AT_FIRST, model: number };
+      this.model = this.loaded.get(number);
+      this.useModel();
     } catch (error) {
+      if (models.length > number) { // it could be read, but not be shown
+        models.pop();
+        this.fillModels();
+        this.settings = before;
+        await this.start();
+      }
       this.say(`${file.name} cannot be shown: ${error.message}. The model that was here is still here.`, true);
       this.note.scrollIntoView({ block: "nearest" });
-      return;
     }
-    this.useModel();
   }
 
   /** Show the model's sentence: the one asked for, an example, or some of its words. */
   useModel() {
     const { settings, model } = this, { srcVocab, tgtVocab, config: { kind } } = model;
     this.pause();
-    this.examples = this.config.examples.filter(([source, target]) =>
-      source.every(word => srcVocab.has(word)) && target.every(word => tgtVocab.has(word)));
+    const known = ([source, target]) => source.every(word => srcVocab.has(word)) && target.every(word => tgtVocab.has(word));
+    this.examples = this.config.examples.filter(known).map(([source, target, links]) => {
+      const text = srcVocab.detokenize(source), tokens = srcVocab.tokenize(text); // as one types it
+      return { text, tokens, target, links: equal(tokens, source) ? links : [] };
+    });
     this.another.hidden = this.examples.length === 0;
-    settings.s ??= this.examples.length ? this.examples[0][0].join(" ")
-      : srcVocab.detokenize(srcVocab.tokens.filter(token => /^ ?\p{L}+$/u.test(token)).slice(0, 4));
+    settings.s ??= this.examples[0]?.text
+      ?? srcVocab.detokenize(srcVocab.tokens.filter(token => /^ ?\p{L}+$/u.test(token)).slice(0, 4));
+    for (const name of idle(model.config)) settings[name] = AT_FIRST[name];
     if (this.root.activeElement !== this.input) this.input.value = settings.s;
     if (!this.config.small) {
-      if (kind !== "transformer") settings.look = "source"; // all that its words look at
       this.tries = TRIES.map(one => ({ ...one, ...one[kind] }));
       this.tries.forEach(({ set, [kind]: own }, i) => { // what speaks of a sentence is for models that know its words
-        this.tryButtons[i].hidden = own === null || (set.s && !set.s.split(" ").every(word => srcVocab.has(word)));
+        this.tryButtons[i].hidden = own === null || idle(model.config).some(name => name in set) || (set.s && !set.s.split(" ").every(word => srcVocab.has(word)));
       });
       this.words.replaceChildren(...tgtVocab.tokens.slice(3).map(token => make("option", { value: spoken(token) })));
       this.inspectNothing();
@@ -228,7 +247,10 @@ class Explorer {
       if (kind === "number" && !Number.isFinite(value)) continue;
       if (kind === "number" && name !== "temperature") value = Math.round(value);
       if (LIMITS[name]) value = Math.max(LIMITS[name][0], Math.min(value, LIMITS[name][1]));
-      if (name === "model" && !this.config.models[value]) continue;
+      if (name === "model" && !this.config.models[value]) {
+        this.missing = "The link is to a model that is not on this page; if it was a file, open it again. This is another one.";
+        continue;
+      }
       if (name === "look" && !Object.hasOwn(LOOKS, value)) continue;
       this.settings[name] = value;
     }
@@ -254,15 +276,14 @@ class Explorer {
     this.writing = setTimeout(() => history.replaceState(history.state, "", this.link()), 150);
   }
 
-  /** Words that the reader has put in, by their places. */
-  get forced() {
-    const forced = new Map();
-    for (const part of this.settings.force.split(" ")) {
-      const [, place, word] = /^(\d+):(.*)$/.exec(part) ?? [];
-      const token = heard(word ?? "");
-      if (this.model.tgtVocab.has(token)) forced.set(Number(place), token);
-    }
-    return forced;
+  /** Words that the reader has put in, by their places. A link may also ask for what is no word. */
+  get forced() { return new Map(this.asked.filter(([, word]) => this.model.tgtVocab.has(word))); }
+
+  get asked() {
+    return this.settings.force.split(" ").filter(Boolean).map(part => {
+      const [, place, word] = /^(\d+):(.*)$/.exec(part) ?? [null, 0, part];
+      return [Number(place), heard(word)];
+    });
   }
 
   force(place, word) {
@@ -287,8 +308,12 @@ class Explorer {
     Object.assign(this.settings, settings);
     try {
       this.run = this.compute();
-      const unknown = [...new Set(this.run.unknown)];
-      this.say(unknown.length ? `Not in the vocabulary, read as <unk>: ${unknown.join(", ")}.` : "", unknown.length > 0);
+      const unknown = [...new Set(this.run.unknown)].join(", "), { tgtVocab } = this.model;
+      const ignored = this.asked.map(([, word]) => word).filter(word => !tgtVocab.has(word)).join(", ");
+      const said = [this.missing, unknown && `Not in the vocabulary, read as <unk>: ${unknown}.`,
+        ignored && `Not in the target's vocabulary, so not put in: ${ignored}.`].filter(Boolean).join(" ");
+      this.say(said, said !== "");
+      this.missing = ""; // it is said once
     } catch (error) {
       this.run = null;
       this.say(`${error.message[0].toUpperCase()}${error.message.slice(1)}.`, true);
@@ -299,16 +324,16 @@ class Explorer {
   /** Everything about a sentence: its words, the steps of decoding, and the words that they write. */
   compute() {
     const { model, settings } = this, { srcVocab, tgtVocab } = model;
-    const tokens = srcVocab.tokenize(settings.s);
+    const tokens = srcVocab.tokenize(settings.s.trim());
     if (tokens.length === 0) throw new Error("there is no word in the sentence; type one");
     const ids = model.encode(tokens);
     const how = Object.fromEntries(Object.keys(AS_TRAINED).map(key => [key, settings[key]]));
-    const pair = this.examples.find(([source]) => source.join(" ") === tokens.join(" "));
+    const pair = this.examples.find(one => equal(one.tokens, tokens));
     const forced = this.forced;
     const source = [...tokens, "<eos>", ...Array(how.padding).fill("<pad>")];
     const run = { source, length: tokens.length, unknown: tokens.filter(token => !srcVocab.has(token)), pair, forced };
     if (settings.truth && pair) {
-      const words = [...pair[1].map((word, place) => forced.get(place) ?? word), "<eos>"];
+      const words = [...pair.target.map((word, place) => forced.get(place) ?? word), "<eos>"];
       const fed = words.map(word => tgtVocab.idOf(word));
       run.steps = teacherForcing(model, ids, [tgtVocab.bos, ...fed.slice(0, -1)], how);
       Object.assign(run, { words, truth: true });
@@ -327,10 +352,10 @@ class Explorer {
       step.said = tgtVocab.tokens[step.best[0]];
     });
     // Gold links hold for as long as the words are the reference's
-    const reference = pair ? [...pair[1], "<eos>"] : [];
+    const reference = pair ? [...pair.target, "<eos>"] : [];
     const same = run.words.findIndex((word, k) => word !== reference[k]);
     run.right = same < 0 ? run.words.length : same;
-    run.gold = new Set(pair?.[2].filter(([, j]) => j < run.right).map(([i, j]) => `${i} ${j}`));
+    run.gold = new Set(pair?.links.filter(([, j]) => j < run.right).map(([i, j]) => `${i} ${j}`));
     return run;
   }
 
@@ -359,9 +384,9 @@ class Explorer {
   }
 
   /** The look that is shown: one head's, or the mean of a block's. */
-  lookOf(row = this.row) {
-    const { blocks, keys } = this.looksOf(row), heads = blocks[this.block];
-    const one = heads.length === 1 ? heads[0] : heads[this.settings.head];
+  lookOf(row = this.row, block = this.block, head = this.settings.head) {
+    const { blocks, keys } = this.looksOf(row), heads = blocks[block];
+    const one = heads.length === 1 ? heads[0] : heads[head];
     if (one) return { ...one, keys };
     const weights = heads[0].weights.map((_, i) => heads.reduce((sum, { weights }) => sum + weights[i], 0) / heads.length);
     return { weights, keys, scores: null, query: null, output: null };
@@ -564,8 +589,8 @@ class Explorer {
   // --- What the reader does ---
 
   showAnother() {
-    const at = this.examples.findIndex(([source]) => source.join(" ") === this.settings.s);
-    this.input.value = this.examples[(at + 1) % this.examples.length][0].join(" ");
+    const at = this.examples.indexOf(this.run?.pair);
+    this.input.value = this.examples[(at + 1) % this.examples.length].text;
     this.type();
   }
 
@@ -579,9 +604,10 @@ class Explorer {
   offer() {
     const vocab = this.model?.srcVocab;
     if (!vocab) return;
-    const begun = /\S*$/.exec(this.input.value)[0];
-    const found = vocab.tokens.filter(token => !/^<.*>$/.test(token) && token !== begun && token.trim() === token
-      && token.startsWith(begun.toLowerCase())).slice(0, 8);
+    const begun = /\S*$/.exec(this.input.value)[0], lower = vocab.lower === false ? begun : begun.toLowerCase();
+    const before = vocab.spaced ? " " : ""; // pieces that begin a word begin with a space
+    const found = vocab.tokens.filter(token => token.startsWith(before + lower) && !/^<.*>$/.test(token))
+      .map(token => token.slice(before.length)).filter(word => word && word !== begun && !/\s/.test(word)).slice(0, 8);
     fill(this.offers, found, () => make("button", { type: "button", onclick: event => {
       this.input.value = this.input.value.replace(/\S*$/, () => `${event.currentTarget.textContent} `);
       this.type();
@@ -642,6 +668,7 @@ class Explorer {
         word.classList.toggle("forced", run.forced.has(k));
       });
     this.settleSource();
+    if (this.isTransformer) this.blue = getComputedStyle(this.slider).accentColor.match(/\d+/g); // lighter on black
     if (!this.config.small) this.showTree();
     this.showStep();
     this.settleTarget();
@@ -713,7 +740,7 @@ class Explorer {
     const { settings } = this;
     this.lookTitle.textContent = `What ${settings.look === "encoder" ? "the source word" : "the step that writes"} `
       + `“${spoken(this.rows[this.row])}” looks at`;
-    if (this.model.config.kind === "transformer")
+    if (this.isTransformer)
       this.lookTitle.append(make("small", {}, scores ? ` (block ${this.block + 1}, head ${settings.head + 1})`
         : ` (block ${this.block + 1}, the mean of the block's heads; choose a head above for its scores)`));
     const limit = scores ? scores.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9) : 1;
@@ -724,7 +751,9 @@ class Explorer {
         for (const part of [number, bar]) this.watch(part, () => this.inspectLook(kind, i));
         return make("td", {}, make("div", { className: "cell" }, number, bar));
       };
-      return make("tr", {}, make("th", { scope: "row" }), cell("score"), cell("weight"));
+      const name = make("th", { scope: "row" });
+      this.watch(name, () => this.inspectKey(i));
+      return make("tr", {}, name, cell("score"), cell("weight"));
     }, (row, key, i) => {
       const [name, score, weight] = row.children;
       name.textContent = spoken(key);
@@ -751,12 +780,13 @@ class Explorer {
     fill(this.nextBody, ids, () => {
       const number = make("button", { type: "button", className: "plain number chance" });
       const bar = make("span", { className: "bar" });
-      const row = make("tr", {}, make("th", { scope: "row" }), make("td", {}, make("div", { className: "cell" }, number, bar)),
+      const name = make("th", { scope: "row" });
+      const row = make("tr", {}, name, make("td", {}, make("div", { className: "cell" }, number, bar)),
         make("td", {}, make("button", { type: "button", onclick: () => {
           const place = this.settings.step - 1, word = this.model.tgtVocab.tokens[row.word];
           if (word !== this.run.words[place]) this.force(place, word);
         } }, "write it")));
-      for (const part of [number, bar]) this.watch(part, () => this.inspectWord(row.word));
+      for (const part of [name, number, bar]) this.watch(part, () => this.inspectWord(row.word));
       return row;
     }, (row, id) => {
       row.word = id;
@@ -776,7 +806,7 @@ class Explorer {
 
   /** The vectors of a step, each a strip: query, context and, if asked for, the gates. */
   showStrips(look, step) {
-    const head = this.model.config.kind === "transformer";
+    const head = this.isTransformer;
     const shown = look.query ? [[head ? "headQuery" : "query", "Query", look.query], [head ? "headOutput" : "context", head ? "Output of the head" : "Context", look.output]] : [];
     if (this.settings.gates)
       step.gates.forEach((gates, layer) => {
@@ -815,7 +845,7 @@ class Explorer {
     const all = this.rows.map((_, row) => this.looksOf(row).blocks);
     const total = settings.look === "encoder" ? all.length : this.run.steps.length;
     const width = all.at(-1)[0][0].weights.length;
-    const blue = getComputedStyle(this.slider).accentColor.match(/\d+/g); // lighter on black
+    const { blue } = this;
     const blocks = Array.from({ length: num_layers }, (_, i) => i);
     fill(this.heads, blocks, layer => {
       const buttons = Array.from({ length: num_heads + 1 }, (_, head) => {
@@ -823,6 +853,7 @@ class Explorer {
         const button = make("button", { type: "button", "aria-label": `block ${layer + 1}, ${text}`,
           onclick: () => this.change({ block: layer, head: head < num_heads ? head : -1 }) }, make("span", {}, text));
         if (head < num_heads) button.append(make("canvas"));
+        this.watch(button, () => this.inspectHead(layer, head < num_heads ? head : -1));
         return button;
       });
       return make("div", {}, make("span", {}, `Block ${layer + 1}`), ...buttons);
@@ -873,8 +904,9 @@ class Explorer {
         const out = rank >= kept.length, again = before.has(beam);
         if (!out) places.set(beam, at);
         const label = again ? "(ended)" : spoken(this.model.tgtVocab.tokens[beam.token]);
-        const button = make("button", { type: "button", className: "node" }, make("span", {}, label), make("small", {}, show(beam.score, 3)));
-        button.setAttribute("aria-label", `step ${t + 1}, ${label}, score ${show(beam.score, 3)}${out ? ", dropped" : best.has(beam) ? ", on the best way" : ""}`);
+        const unseen = text => make("i", { className: "unseen" }, text); // said, not shown
+        const button = make("button", { type: "button", className: "node" }, unseen(`step ${t + 1}, `), make("span", {}, label),
+          unseen(", score "), make("small", {}, show(beam.score, 3)), unseen(out ? ", dropped" : best.has(beam) ? ", on the best way" : ""));
         this.watch(button, () => (button.isConnected ? this.inspectBeam(beam, out) : this.inspectNothing()));
         button.style.left = `${at.x}px`, button.style.top = `${at.y}px`;
         button.classList.toggle("dropped", out);
@@ -894,7 +926,10 @@ class Explorer {
   /** The tree grows with the steps. */
   showNodes() {
     for (const { node, t } of this.nodes) node.style.visibility = t < this.settings.step ? "" : "hidden";
-    if (!this.treePart.hidden) this.tree.scrollLeft = (this.settings.step + 1) * 124 - this.tree.clientWidth;
+    if (this.treePart.hidden) return;
+    requestAnimationFrame(() => { // when the page is laid out anyway
+      this.tree.scrollLeft = (this.settings.step + 1) * 124 - this.tree.clientWidth;
+    });
   }
 
   showAll() {
@@ -903,14 +938,20 @@ class Explorer {
       : "All steps so far, as a table of weights";
     if (!this.all.open) return;
     const { run, settings, rows } = this, { keys } = this.looksOf(rows.length - 1);
+    const name = (scope, text, inspect) => {
+      const head = make("th", { scope }, spoken(text));
+      this.watch(head, inspect);
+      return head;
+    };
     this.allTable.replaceChildren(
-      make("thead", {}, make("tr", {}, make("td"), ...keys.map(key => make("th", { scope: "col" }, spoken(key))))),
+      make("thead", {}, make("tr", {}, make("td"), ...keys.map((key, i) => name("col", key, () => this.inspectKey(i))))),
       make("tbody", {}, ...rows.map((word, j) => {
         const { weights } = this.lookOf(j);
-        return make("tr", {}, make("th", { scope: "row" }, spoken(word)), ...keys.map((_, i) => {
+        return make("tr", {}, name("row", word, () => this.inspectRow(j)), ...keys.map((_, i) => {
           const cell = make("td", {}, weights[i] === undefined ? "" : weights[i].toFixed(2));
           if (weights[i] !== undefined) cell.style.setProperty("--w", weights[i].toFixed(3));
           cell.classList.toggle("gold", settings.gold && settings.look === "source" && run.gold.has(`${i} ${j}`));
+          this.watch(cell, () => this.inspectLook("weight", i, j));
           return cell;
         }));
       })));
@@ -929,8 +970,7 @@ class Explorer {
     controls.padding.value = settings.padding;
     this.paddingShown.textContent = settings.padding;
     this.chooser.value = settings.model;
-    const transformer = this.model?.config.kind === "transformer";
-    controls.gates.disabled = transformer;
+    for (const name of ["gates", "swapped", "oneWay"]) controls[name].disabled = this.model && idle(this.model.config).includes(name);
     controls.truth[1].disabled = !run?.pair;
     for (const one of controls.beam) one.disabled = fed; // then nothing is searched
     this.truthNote.textContent = run?.pair ? "" : "The truth, like the gold alignment, is known for the stored sentences only: press “Another one”.";
@@ -1014,27 +1054,48 @@ class Explorer {
       make("pre", {}, code[framework] ?? code.pytorch), make("p", { className: "soft" }, "from ", where)));
   }
 
+  get isTransformer() { return this.model.config.kind === "transformer"; }
+
+  /** A word that is looked at, and one that looks. */
+  inspectKey(i) {
+    if (this.settings.look === "own") this.inspectTarget(i - 1); // <bos> is fed first
+    else this.inspectSource(i);
+  }
+
+  inspectRow(j) {
+    if (this.settings.look === "encoder") this.inspectSource(j);
+    else this.inspectTarget(j);
+  }
+
   inspectSource(i) {
-    const { source, length, encoded } = this.run;
+    const { source, length, encoded } = this.run, line = this.isTransformer ? "encoded" : "source";
     if (i >= source.length) this.inspectNothing();
-    else if (i > length) this.inspect("source", "<pad>: its output is 0 everywhere");
-    else this.inspect("source", `“${spoken(source[i])}”, its output of the encoder`, encoded.outputs[i]);
+    else if (i > length) this.inspect(line, "<pad>: its output is 0 everywhere");
+    else this.inspect(line, `“${spoken(source[i])}”, its output of the encoder`, encoded.outputs[i]);
   }
 
   inspectTarget(k) {
     const { words, steps } = this.run;
-    if (k >= this.settings.step) return;
+    if (k < 0 || k >= this.settings.step) return this.inspectNothing();
     const id = this.model.tgtVocab.idOf(words[k]);
     this.inspect("word", `“${spoken(words[k])}”, word ${k + 1}: logit ${show(steps[k].logits[id], 3)}, log-probability ${show(steps[k].logProbs[id], 3)}`);
   }
 
-  inspectLook(kind, i) {
-    const { keys, scores, weights } = this.lookOf();
-    if (i >= keys.length) return this.inspectNothing();
-    const word = spoken(keys[i]), score = this.model.config.kind === "transformer" ? "headScore" : "score";
-    if (kind === "weight") this.inspect("weight", `weight of “${word}”: ${show(weights[i], 4)}; all weights`, weights);
-    else if (scores) this.inspect(score, `score of “${word}”: ${show(scores[i], 4)}; all scores`, scores);
-    else this.inspect(score, `score of “${word}”: every head has its own; choose one`);
+  inspectHead(block, head) {
+    const { isTransformer, row, rows } = this, name = `block ${block + 1}, ${head < 0 ? "the mean of its heads" : `head ${head + 1}`}`;
+    if (!isTransformer) return this.inspectNothing();
+    this.inspect(head < 0 ? "mean" : "heads", `${name}: the weights of “${spoken(rows[row])}”`, this.lookOf(row, block, head).weights);
+  }
+
+  inspectLook(kind, i, row = this.row) {
+    if (row >= this.rows.length) return this.inspectNothing();
+    const { keys, scores, weights } = this.lookOf(row);
+    if (i >= keys.length || weights[i] === undefined) return this.inspectNothing();
+    const score = this.isTransformer ? "headScore" : "score";
+    const word = `“${spoken(keys[i])}”${row === this.row ? "" : `, in the row of “${spoken(this.rows[row])}”`}`;
+    if (kind === "weight") this.inspect(scores ? "weight" : "mean", `weight of ${word}: ${show(weights[i], 4)}; all weights`, weights);
+    else if (scores) this.inspect(score, `score of ${word}: ${show(scores[i], 4)}; all scores`, scores);
+    else this.inspect(score, `score of ${word}: every head has its own; choose one`);
   }
 
   inspectWord(id) {

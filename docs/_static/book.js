@@ -83,6 +83,22 @@
       .flatMap(term => /\p{Script=Han}/u.test(term) ? words(term) : [term]);
   }
 
+  // What the theme has in English only
+  const CHINESE = {
+    "Color mode": "颜色模式", "System Settings": "跟随系统", "Main": "全书导航", "Page": "本页导航",
+    "Toggle primary sidebar": "显示或隐藏目录", "Toggle secondary sidebar": "显示或隐藏本页内容",
+  };
+  addEventListener("DOMContentLoaded", () => {
+    if (!document.documentElement.lang.startsWith("zh")) return;
+    for (const name of ["title", "data-bs-original-title", "aria-label"])
+      for (const element of document.querySelectorAll(`[${name}]`)) {
+        const words = CHINESE[element.getAttribute(name)];
+        if (words) element.setAttribute(name, words);
+      }
+    for (const button of document.querySelectorAll(".theme-change-button"))
+      button.lastChild.nodeValue = CHINESE[button.textContent.trim()] ?? button.textContent;
+  });
+
   // The other language's page opens at the section that is being read. A section has one id in both.
   addEventListener("DOMContentLoaded", () => {
     const link = document.querySelector("a.language");

@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 from d2l_ext import views, weights
 
 PICTURE = Path(__file__).with_suffix(".png")
-SIZE = {"width": 1000, "height": 900}
+SIZE = {"width": 1000, "height": 1120}  # down to query and context
 START = (
     "step=3"  # "fatiguée" looks back at "tired", over a word that English has the other way round
 )

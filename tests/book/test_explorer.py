@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from d2l_ext import corpora, views, vocab, weights
 from tests.book.pages import SITE, watch
+from tests.book.test_pages import AXE, serious
 
 ROOT = Path(__file__).parents[2]
 PAGE = "docs/explorer.html"
@@ -195,12 +196,27 @@ def test_what_was_trained_one_way_fails_the_other(explorer):
         assert attempt(page, name)["words"] != trained
     found = state(page)
     assert found["weights"] == pytest.approx([1 / (found["length"] + 1)] * (found["length"] + 1))
-    assert attempt(page, "Keys for values")["words"] == trained  # they are the same
+    swap = page.get_by_role("checkbox", name="keys for values, values for keys")
+    expect(swap).to_be_disabled()  # they are the same
+    expect(page.get_by_role("button", name="Keys for values")).to_be_hidden()
     page.get_by_role("combobox", name="Model").select_option(label="Transformer, chapter 09")
     page.wait_for_function(f"() => ({STATE})().kind === 'transformer'")
-    assert state(page)["words"] != trained
+    expect(swap).to_be_enabled()
+    assert attempt(page, "Keys for values")["words"] != trained
     page.get_by_role("button", name="As it was trained").click()
     assert state(page)["words"] == trained
+
+
+def test_a_one_way_encoder_has_no_states_from_behind(explorer):
+    """What is shown of a source word is what is used, and the decoder starts without them, too."""
+    page = arrive(explorer, f"{PAGE}#oneWay=1")
+    run = 'document.querySelector("attention-explorer").explorer.run'
+    assert page.evaluate(f"{run}.encoded.state[0].every(x => x === 0)")
+    assert page.evaluate(f"{run}.steps[0].state.values[0] === {run}.encoded.outputs[0]")
+    page.locator(".words .word").first.hover()
+    numbers = page.locator(".inspect .numbers").inner_text().split()
+    assert {float(one.replace("−", "-")) for one in numbers[64:]} == {0}
+    assert {float(one.replace("−", "-")) for one in numbers[:64]} != {0}
 
 
 def test_beams_find_what_greedy_search_misses(explorer):
@@ -230,7 +246,7 @@ def test_gold_is_framed_and_read_out(explorer):
 
 
 def test_heads_and_blocks_have_their_own_looks(explorer):
-    page = arrive(explorer, f"{PAGE}#chapter-09")
+    page = arrive(explorer, f"{PAGE}#model=1&truth=1&step=3")
     assert state(page)["kind"] == "transformer"
     expect(page.locator(".heads canvas")).to_have_count(8)
     caption = page.locator("table caption").first
@@ -245,6 +261,22 @@ def test_heads_and_blocks_have_their_own_looks(explorer):
         page.get_by_role("combobox", name="Words look at").select_option(label=choice)
         seen.add(page.locator(".columns table").first.inner_text())
     assert len(seen) == 4
+    inspector = page.locator(".inspect")
+    page.locator(".words .word").first.hover()
+    expect(inspector).to_contain_text("outputs, found = self.encoder.run_blocks(")
+    page.get_by_role("button", name="block 1, head 2").hover()
+    expect(inspector).to_contain_text("block 1, head 2: the weights of “this”")
+    page.get_by_text("All source words, as a table of weights").click()
+    page.locator(".all td").nth(2).hover()
+    expect(inspector).to_contain_text("weight of “tired”")
+    expect(inspector).to_contain_text("d2l.masked_softmax")
+    page.get_by_role("button", name="block 2, mean").click()
+    page.locator(".all td").nth(2).hover()
+    expect(inspector).to_contain_text("w.mean(axis=0)")
+    for name in page.get_by_role("rowheader").all():
+        page.mouse.move(0, 0)
+        name.hover()
+        expect(inspector).to_contain_text(re.compile(f"^“{re.escape(name.inner_text())}"))
     rows = page.locator(".columns table").first.locator("tbody tr")
     expect(rows).to_have_count(len(FATIGUED.split()) + 1)
 
@@ -314,11 +346,22 @@ def test_a_link_carries_sentence_and_settings(explorer):
         "#nowhere",
         "#step=2.5&padding=1.5&beam=1.5&look=own",
         "#model=1&look=encoder&at=1.5&block=-9&head=0.5",
+        "#force=:+0:+zyzzyva&swapped=1",
     ):
         page.goto("about:blank")
         page.goto(PAGE + nonsense)
         page.get_by_role("button", name="Another one").click()
         page.locator(".word.now").first.wait_for()
+
+
+def test_a_link_to_what_is_not_here_says_so(explorer):
+    page = arrive(explorer, f"{PAGE}#model=2&s=the+cat+sleeps+.&force=0:zyzzyva")
+    note = page.get_by_role("status").first
+    expect(note).to_contain_text("The link is to a model that is not on this page")
+    expect(note).to_contain_text("Not in the target's vocabulary, so not put in: zyzzyva.")
+    assert state(page)["words"] == ["le", "chat", "dort", ".", "<eos>"]
+    page.get_by_role("button", name="As it was trained").click()
+    expect(note).to_be_hidden()
 
 
 @pytest.mark.parametrize("chapter", ["05", "06", "07", "09"])
@@ -329,8 +372,8 @@ def test_chapters_link_to_their_settings(explorer, chapter):
     link = page.locator(f"article a[href$='explorer.html#chapter-{chapter}']")
     arrive(page, page.url.rpartition("/")[0] + "/" + link.get_attribute("href"))
     settings = state(page)["settings"]
-    wanted = {"05": "truth", "06": "beam", "07": "rescaled", "09": "model"}[chapter]
-    assert settings[wanted] not in (False, 0) and settings["step"] == 3
+    wanted = {"05": "truth", "06": "beam", "07": "rescaled", "09": "truth"}[chapter]
+    assert settings[wanted] in (True, 4) and settings["step"] == 3
     page.wait_for_load_state("load")
     page.wait_for_timeout(100)
     expect(page.get_by_label("Sentence")).to_be_in_viewport()
@@ -422,9 +465,24 @@ def damaged():
         new = json.dumps(header | {"__metadata__": header["__metadata__"] | changes}).encode()
         return len(new).to_bytes(8, "little") + new + whole[8 + size :]
 
+    def with_config(**changes):
+        return with_header(config=json.dumps(config | changes))
+
+    def with_vocab(side, **changes):
+        tokens = json.loads(header["__metadata__"][f"{side}_vocab"])
+        parts = {"kind": "words", "tokens": tokens} | changes
+        return with_header(**{f"{side}_vocab": json.dumps(parts)})
+
+    def with_entry(entry, of=header):
+        new = json.dumps(of | {"encoder.embedding": entry}).encode()
+        return len(new).to_bytes(8, "little") + new + whole[8 + size :]
+
     config = json.loads(header["__metadata__"]["config"])
+    tokens = json.loads(header["__metadata__"]["src_vocab"])
+    entry = header["encoder.embedding"]
     lacks = json.dumps({key: value for key, value in config.items() if key != "num_layers"})
-    two = json.dumps(config | {"num_layers": 2})
+    foreign = {"model.weight": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}
+    foreign = json.dumps(foreign | {"__metadata__": {"format": "pt"}}).encode()
     none = {key: value for key, value in header.items() if key != "__metadata__"}
     bare = json.dumps(none).encode()
     return {
@@ -433,14 +491,28 @@ def damaged():
         "its header cannot be read": (16).to_bytes(8, "little") + b"\xff" * 40,
         "it ends before": whole[:-4000],
         "no format version": len(bare).to_bytes(8, "little") + bare + whole[8 + size :],
+        "no model that d2l.save_model": len(foreign).to_bytes(8, "little") + foreign + bytes(8),
         "format version 3": with_header(format_version="3"),
         "the config in its metadata cannot be read": with_header(config="{"),
         "lacks num_layers": with_header(config=lacks),
-        "encoder.gru.1.w_x is missing": with_header(config=two),
-        "a vocabulary in it": with_header(src_vocab='["a"]'),
+        "the src_vocab in its metadata cannot be read": with_header(src_vocab="null"),
+        "its header cannot be read).": with_entry(entry, header | {"__metadata__": "x"}),
+        "does not say where encoder.embedding stands": with_entry(entry | {"data_offsets": None}),
+        "encoder.embedding stands)": with_entry(None),
+        "type F16, expected F32": with_entry(entry | {"dtype": "F16"}),
+        "encoder.gru.1.w_x is missing": with_config(num_layers=2),
+        "num_layers 1000000; expected fewer": with_config(num_layers=10**6),
+        'bidirectional "no"; expected true or false': with_config(bidirectional="no"),
+        'kind ["attention"]': with_config(kind=["attention"]),
+        "a vocabulary in it does not start with": with_header(src_vocab='["a"]'),
+        "is no list of words": with_vocab("src", tokens=[*tokens[:4], *range(len(tokens) - 4)]),
+        "list of words, each of": with_vocab("tgt", tokens=[*tokens[:4], *[None] * 284]),
+        "each of them once": with_vocab("src", tokens=[*tokens[:4], *["a"] * (len(tokens) - 4)]),
+        "merges that are no pairs": with_vocab("src", kind="subwords", merges=[1]),
+        "merges that are no": with_vocab("src", kind="subwords", merges=None),
         'kind "plain"': (ROOT / "tests/data/plain.safetensors").read_bytes(),
         'kind "global"': (ROOT / "tests/data/dot.safetensors").read_bytes(),
-        "complete safetensors": (ROOT / "docs/img/explorer.png").read_bytes(),
+        "no safetensors file": (ROOT / "docs/img/explorer.png").read_bytes(),
     }
 
 
@@ -511,14 +583,44 @@ def test_a_model_of_pieces_of_words(explorer, tmp_path):
     assert state(page)["words"] == before
 
 
+def test_examples_in_pieces_of_words(browser, tmp_path):
+    """Their sentences read as text, their truth is known, and words are offered without spaces."""
+    sentences = [
+        "\t".join(map(" ".join, pair[:2])) for pair in corpora.load(max_steps=16).train[:300]
+    ]
+    path, text = tmp_path / "own.safetensors", tmp_path / "own.txt"
+    text.write_text("\n".join(sentences), encoding="utf-8")
+    corpus = corpora.load(text)
+    assert corpus.src_vocab.kind == "subwords"
+    _, config, *_ = weights.load(weights.pretrained("pytorch"))
+    config |= {"src_vocab_size": len(corpus.src_vocab), "tgt_vocab_size": len(corpus.tgt_vocab)}
+    weights.save(path, weights.draw(config, 1), config, corpus.src_vocab, corpus.tgt_vocab)
+    page_path = tmp_path / "own.html"
+    views.explorer(path, corpus.test[:3]).save(page_path)
+    with browser.new_page() as page:
+        arrive(page, page_path.as_uri())
+        for pair in [*corpus.test[:3], corpus.test[0]]:
+            expect(page.get_by_label("Sentence")).to_have_value(
+                corpus.src_vocab.detokenize(pair.source)
+            )
+            page.get_by_role("radio", name="the truth").check()
+            assert state(page)["words"] == [*pair.target, "<eos>"]
+            page.get_by_role("button", name="Another one").click()
+        page.get_by_label("Sentence").fill("and th")
+        page.locator(".offers").get_by_role("button", name="the", exact=True).click()
+        expect(page.get_by_label("Sentence")).to_have_value("and the ")
+        source = page.evaluate('document.querySelector("attention-explorer").explorer.run.source')
+        assert source == [*corpus.src_vocab.tokenize("and the"), "<eos>"]
+
+
 def test_a_model_that_does_not_come(browser, site):
     with browser.new_context(base_url=site) as context:
         page = context.new_page()
-        page.route("**/*.safetensors", lambda route: route.fulfill(status=404))
+        page.route("**/explorer-*.js", lambda route: route.fulfill(status=404))
         page.goto(PAGE)
         note = page.get_by_role("status").first
         expect(note).to_contain_text("The model could not be loaded: ")
-        expect(note).to_contain_text("answers 404")
+        expect(note).to_contain_text("explorer-pytorch.js does not come")
 
 
 # --- Elsewhere: the front page, notebooks, files ------------------------------------------------
@@ -563,6 +665,21 @@ def test_a_page_that_is_one_file(browser, tmp_path):
         assert wrong == []
 
 
+@pytest.mark.parametrize("name", [PAGE, "index.html", "zh_CN/index.html"])
+def test_the_book_from_the_disk(browser, site, name):
+    """Browsers load neither modules nor data of a page that no server has sent."""
+    with browser.new_page() as page:
+        wrong = watch(page)
+        page.on("request", lambda r: r.url.startswith(("file:", "data:")) or wrong.append(r.url))
+        arrive(page, (SITE / name).as_uri())
+        page.get_by_role("button", name="Step forward").click()
+        if name == PAGE:
+            page.get_by_role("combobox", name="Model").select_option(index=1)
+            page.wait_for_function(f"() => ({STATE})().kind === 'transformer'")
+        assert len(state(page)["words"]) > 5
+        assert wrong == []
+
+
 def source(name):
     return (ROOT / "d2l_ext/explorer" / name).read_text(encoding="utf-8")
 
@@ -595,29 +712,28 @@ def test_code_is_in_the_chapters_own_words(browser):
 
 
 def test_the_page_is_light(explorer):
-    """Text and scripts of the explorer, its model, and the examples: what a visit has to fetch."""
+    """The page, the explorer's script and its model; not the theme that all pages share."""
     static = SITE / "_static"
-    parts = [SITE / PAGE, *(static / f"{n}.js" for n in ("model", "view", "lines", "style"))]
-    parts.append(static / "pytorch.safetensors")
+    parts = [SITE / PAGE, static / "explorer.js", static / "explorer-pytorch.js"]
     assert sum(path.stat().st_size for path in parts) <= 1e6
     asked = []
     explorer.on("request", lambda request: asked.append(request.url))
     arrive(explorer)
-    assert any(url.endswith("pytorch.safetensors") for url in asked)
-    assert not any(url.endswith("transformer.safetensors") for url in asked)  # on demand
+    assert any(url.endswith("explorer-pytorch.js") for url in asked)
+    assert not any(url.endswith("explorer-transformer.js") for url in asked)  # on demand
 
 
 def test_first_paint_comes_within_a_second(browser, site):
-    """The best of ten first visits, and half a second more: other tests run beside this one."""
+    """The best of some first visits, since other tests run beside this one."""
     seconds = []
-    while len(seconds) < 10 and min(seconds, default=2) >= 1.5:
+    while len(seconds) < 20 and min(seconds, default=2) >= 1:
         with browser.new_context(base_url=site) as context:
             page = context.new_page()
             page.goto(PAGE)
             page.locator(".word.now").wait_for()
             paint = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
             seconds.append(page.evaluate(paint) / 1000)
-    assert min(seconds) < 1.5
+    assert min(seconds) < 1
 
 
 STEPS = """() => {
@@ -633,10 +749,43 @@ STEPS = """() => {
 }"""
 
 
-def test_a_step_takes_five_milliseconds(explorer):
+@pytest.mark.parametrize("settings", ["", "beam=4&gates=1", "model=1", "model=1&beam=4"])
+def test_a_step_takes_five_milliseconds(explorer, settings):
     """The decoder's numbers and the page's, the best of twenty sentences."""
-    page = arrive(explorer)
+    page = arrive(explorer, f"{PAGE}#{settings}")
     assert page.evaluate(STEPS) < 5
+
+
+@pytest.mark.parametrize(
+    "settings", ["beam=2&gates=1", "model=1&block=1&head=1&beam=4", "s=x&force=0:y"]
+)
+def test_nothing_serious_is_found_where_links_lead(browser, site, settings):
+    """test_pages.py looks at the page as it opens; here is the rest of it, tables open."""
+    with browser.new_context(base_url=site) as context:
+        context.add_init_script(path=AXE)
+        page = arrive(context.new_page(), f"{PAGE}#{settings}&step=3")
+        page.locator("details").evaluate_all("all => all.forEach(e => { e.open = true; })")
+        page.add_style_tag(content="* { transition: none !important }")
+        for scheme in ("light", "dark"):
+            assert serious(page, scheme, {"width": 1280, "height": 800}) == []
+
+
+# Of a picture that is put together of several, what stays in its place would cover the rest
+STILL = """.inspect { position: static !important }
+    .bd-header, .bd-header-article, .skip-link { visibility: hidden !important }"""
+
+
+@pytest.mark.parametrize("settings", ["gates=1&beam=2", "model=1&beam=4&block=1&head=1&padding=8"])
+def test_a_narrow_phone_scrolls_one_way(browser, site, settings):
+    """No page is wider than the phone; and nothing covers the buttons when one arrives."""
+    size = {"width": 320, "height": 700}
+    with browser.new_context(base_url=site, viewport=size) as context:
+        page = arrive(context.new_page(), f"{PAGE}#{settings}&step=3")
+        page.get_by_text("All steps so far").click()
+        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+        expect(page.locator(".inspect")).to_have_css("position", "static")
+        page.locator(".number").first.focus()
+        expect(page.locator(".inspect")).to_have_css("position", "sticky")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -648,7 +797,7 @@ def test_screenshots(browser, site, scheme, width):
         page = arrive(context.new_page(), f"{PAGE}#step=3&gates=1&beam=2")
         assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
         path = SITE.parent / "screenshots" / f"explorer-{width}-{scheme}.png"
-        page.locator("attention-explorer").screenshot(path=path)
+        page.locator("attention-explorer").screenshot(path=path, style=STILL)
         background = page.evaluate("""getComputedStyle(document.querySelector(
             "attention-explorer").shadowRoot.querySelector("button")).backgroundColor""")
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")

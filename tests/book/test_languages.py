@@ -1,6 +1,7 @@
 """The Chinese book beside the English one: its pages, the switch between both, and search."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,22 @@ BROKEN = """() => [
         .filter(e => !e.querySelector('mjx-container') || e.querySelector('mjx-merror'))
         .map(e => e.textContent),
 ]"""
+# English words around the article, but for names: what one reads and what a screen reader says
+FRAME = """() => {
+    const names = /^(English|Ctrl|GitHub)$/, found = [];
+    const look = words => {
+        words = words.trim();
+        if (/[a-z]{3}/i.test(words) && !/\\p{Script=Han}/u.test(words) && !names.test(words))
+            found.push(words);
+    };
+    for (const e of document.querySelectorAll('body *')) {
+        if (e.closest('article, script, style, .bd-toc-item, .bd-toc-nav')) continue;
+        for (const name of ['title', 'aria-label', 'placeholder', 'data-bs-original-title'])
+            if (e.hasAttribute(name)) look(e.getAttribute(name));
+        for (const node of e.childNodes) if (node.nodeType === 3) look(node.nodeValue);
+    }
+    return found;
+}"""
 SERIOUS = """async () => (await axe.run({ resultTypes: ['violations'] })).violations
     .filter(one => ['serious', 'critical'].includes(one.impact))
     .flatMap(one => one.nodes.map(node => `${one.id}: ${node.html.slice(0, 200)}`))"""
@@ -84,6 +101,18 @@ def test_the_switch_leads_to_the_same_section_and_back(quick, name):
         expect(quick.locator("html")).to_have_attribute("data-framework", "jax")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["index.html", f"{LANGUAGE}/index.html"])
+def test_the_switch_is_within_its_bar(quick, name, width):
+    quick.set_viewport_size({"width": width, "height": 844})
+    quick.goto(name)
+    bar, switch = (
+        quick.locator(one).bounding_box() for one in (".bd-header-article", "a.language")
+    )
+    assert switch["y"] >= 0
+    assert switch["y"] + switch["height"] <= bar["y"] + bar["height"]
+
+
 @pytest.mark.parametrize("name", ENGLISH)
 def test_search_engines_are_told_of_both(name):
     for page, links in (
@@ -97,6 +126,27 @@ def test_search_engines_are_told_of_both(name):
         for language, address in found.items():
             wanted = SITE / (LANGUAGE if language == "zh-CN" else "") / name
             assert (page.parent / address).resolve() == wanted.resolve()
+
+
+def test_search_engines_get_whole_addresses_of_a_book_that_has_one(monkeypatch):
+    class Tags(set):
+        has = set.__contains__
+
+    monkeypatch.setenv("BOOK_URL", "https://example.org/book/")
+    tags = {"tags": Tags(["two_languages"])}
+    conf = runpy.run_path(str(ROOT / "docs/conf.py"), init_globals=tags)
+    context = {}
+    conf["languages"](None, "docs/a", None, context, None)
+    for code, page in (("en", "docs/a"), ("zh-CN", f"{LANGUAGE}/docs/a")):
+        address = f"https://example.org/book/{page}.html"
+        assert f'hreflang="{code}" href="{address}"' in context["metatags"]
+    assert context["other_language"] == f"../{LANGUAGE}/docs/a.html"  # wherever it lies
+
+
+@pytest.mark.parametrize("name", ["index.html", "02_masked_softmax.html", "search.html"])
+def test_the_frame_of_a_chinese_page_is_chinese(quick, name):
+    quick.goto(f"{LANGUAGE}/{name}")
+    assert quick.evaluate(FRAME) == []
 
 
 @pytest.mark.parametrize("question", ["掩蔽", "masked softmax", "掩蔽softmax操作"])

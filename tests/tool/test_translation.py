@@ -1,5 +1,7 @@
 """The Chinese edition: messages, catalogs, what `check` finds in them, and what is derived."""
 
+import re
+
 import nbformat
 import polib
 import pytest
@@ -89,11 +91,15 @@ def test_the_books_contents_are_messages():
 # --- Catalogs ---
 
 
-def started(toy, body=ENGLISH, name=NAME):
-    """A toy with a chapter and its catalog, all of whose messages are translated as themselves."""
+def started(toy, body=ENGLISH, name=NAME, words=None):
+    """A toy with a chapter and its catalog, whose messages are translated as themselves.
+
+    Args:
+        words: other translations, by their English.
+    """
     toy.write(name, body)
     assert toy.run("translate", "--chapter", name).stdout == f"notebooks/zh_CN/{name}.po\n"
-    return fill(toy, name, lambda entry: entry.msgid)
+    return fill(toy, name, lambda entry: (words or {}).get(entry.msgid, entry.msgid))
 
 
 def fill(toy, name, words):
@@ -134,6 +140,45 @@ def test_translate_keeps_marks_and_adds(toy):
     toy.write(NAME, "# Toy\n\nAnother one, of dogs.\n\nBye.\n")  # what was gone comes back
     toy.run("translate")
     assert entries(path)["Another one, of dogs."].translated()
+
+
+def test_what_was_fuzzy_when_it_went_comes_back_fuzzy(toy):
+    english = "This paragraph is about two cats."
+    path = started(toy, "# Toy\n\nThis paragraph is about one cat.\n")
+    for words in (english, "Bye.", english):
+        toy.write(NAME, f"# Toy\n\n{words}\n")
+        toy.run("translate")
+    assert entries(path)[english].fuzzy
+
+
+def generator(stored):
+    stored.metadata["X-Generator"] = "Poedit 3.4"
+
+
+def wrapping(stored):
+    stored.wrapwidth = 78
+
+
+def comment(stored):
+    stored[1].tcomment = "Is this about cats?"
+
+
+@pytest.mark.parametrize("tool", [generator, wrapping, comment])
+def test_a_catalog_survives_a_translators_tool(toy, tool):
+    english = "This paragraph is about one cat, and about much else that makes a line of it long."
+    path = started(toy, f"# Toy\n\n{english}\n", words={english: "这一段讲的是一只猫。" * 5})
+    stored = polib.pofile(str(path), wrapwidth=0)
+    tool(stored)
+    stored.save()
+    before = path.read_bytes()
+    assert toy.run("translate", "--check").stderr == ""
+    assert toy.run("translate").stdout == "" and path.read_bytes() == before
+    toy.write(NAME, f"# Toy\n\n{english.replace('one cat', 'a cat')}\n")
+    assert toy.run("translate").stdout == f"notebooks/zh_CN/{NAME}.po\n"
+    after = polib.pofile(str(path))
+    assert after.metadata == stored.metadata
+    assert [entry.tcomment for entry in after] == [entry.tcomment for entry in stored]
+    assert after[1].fuzzy and after[1].msgstr == stored[1].msgstr
 
 
 def test_translate_begins_a_catalog_only_if_asked(toy):
@@ -215,6 +260,11 @@ GOOD = [
     ("Bahdanau, Cho, and Bengio (2015) say so.", "Bahdanau, Cho, and Bengio (2015) 这样说。"),
     ("Open <b>it</b> in Colab.", "在 Colab 中打开<b>它</b>。"),
     ("“Yes”, she said.", "她说：“是的。”"),
+    ("Of 36 million, 2,000 in two ways.", "3600 万个中的 2000 个，有 2 种方式。"),
+    ("In July it was 0.5; half of 8.", "7 月是 0.5；8 的一半是 8 的 0.5。"),
+    ("Python 3.13, d2l and JAX", "Python 3.13、d2l 和 JAX"),
+    ("jax 0.10, flax 0.12", "jax 0.10、flax 0.12"),
+    ("The article *l'*.", "冠词 *l'*，仅此而已。"),
 ]
 
 
@@ -255,11 +305,30 @@ def test_a_good_translation_passes(english, chinese):
         ("A (b).", "一(二)。", "a bracket of half width beside a Chinese character: '一("),
         ("In JAX, b.", "在 JAX, 二。", "a mark of half width before Chinese words: 'JAX, 二"),
         ("A b.", "一\u200b二。", "has a character that nobody sees: '\\u200b'"),
+        ("A b.", "一\u3000二。", "has a space of full width: "),
+        ("A b.", "一二。。", "has a mark that stands twice: '一二。。"),
+        ('A "b".', '一"二"。', "has a straight quotation mark, not “ or ”: '一\""),
+        ("Of $a$ and $b$.", "$b$ 和 $a$ 的。", "has formulas in another order; if it means that"),
+        ("Of `a` and `b`.", "`b` 和 `a` 的。", "has code spans in another order"),
+        ("See [a](a.md), [b](b.md).", "见[甲](b.md)、[乙](a.md)。", "has links in another order"),
+        ("From 0.56 on 400.", "从 0.65 到 400。", "has lost numbers: 0.56"),
+        ("From 0.56 on 400.", "从 0.56 到 40。", "has numbers that its source has not: 40"),
+        ("Use (9.3).", "用 (9.4)。", "has lost numbers: 9.3"),
+        ("It is a row of words.", "It is a row of words.", "has no Chinese; translate it"),
+        ("Scaling", "TODO", "has no Chinese; translate it"),
     ],
 )
 def test_a_translation_that_is_not_its_sources(english, chinese, expected):
     found = problems(english, chinese)
     assert any(expected in problem for problem in found), found
+
+
+def test_a_translation_may_say_that_it_means_its_order(toy):
+    english = "Of `a` and `b`."
+    path = started(toy, f"# Toy\n\n{english}\n", words={english: "`b` 和 `a` 的。"})
+    assert "code spans in another order" in toy.run("translate", "--check").stderr
+    path.write_text(path.read_text("utf-8").replace("#. Toy · p", "# 语序\n#. Toy · p"), "utf-8")
+    assert toy.run("translate", "--check").stderr == ""
 
 
 def test_a_tests_message_keeps_what_varies():
@@ -269,10 +338,14 @@ def test_a_tests_message_keeps_what_varies():
     ]
 
 
+PROSE = "As equation (2.1) says, a larger $x$ is better; see [above](02_toy.md)."
+CHINESE = "正如公式 (2.1) 所说，$x$ 大一些更好；见[上文](02_toy.md)。"
+
+
 @pytest.fixture
 def translated(executed):
     """A toy whose chapter is in the edition, wholly translated, everything derived and checked."""
-    started(executed, BODY)
+    started(executed, f"{BODY}\n{PROSE}\n\n$$ y = x \\tag{{2.1}} $$\n", words={PROSE: CHINESE})
     assert executed.run("translate").returncode == 0
     assert executed.run("build").returncode == 0
     assert executed.run("check").stderr == ""
@@ -309,18 +382,34 @@ def test_check_finds_that_the_english_has_changed(translated):
     assert "fuzzy" not in translated.run("check").stderr
 
 
-def test_check_finds_a_translation_that_has_lost_something(translated):
-    path = translated.project.translated(NAME)
-    text = path.read_text("utf-8").replace('msgstr "Scaling"', 'msgstr "缩放 `x`"')
-    path.write_text(text, "utf-8")
-    err = translated.run("check").stderr
-    assert "'Scaling': has code spans that its source has not: `x`" in err
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("a larger $x$", "a smaller $x$", "not what notebooks/02_toy.md asks for; run 'python"),
+        ("，$x$ 大", "，$x^$ 大", "has lost formulas: $x$"),
+        ("[上文](02_toy.md)", "上文", "has lost links: 02_toy.md"),
+        ("公式 (2.1)", "公式 (2.2)", "has lost references to equations: 2.1"),
+    ],
+)
+def test_check_finds_a_translation_that_has_lost_something(translated, old, new, expected):
+    english = old in PROSE
+    path = (translated.project.source if english else translated.project.translated)(NAME)
+    text = path.read_text("utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), "utf-8")
+    assert translated.run("build").returncode == 0
+    done = translated.run("check")
+    assert done.returncode == 1 and expected in done.stderr
 
 
 def test_check_finds_a_catalog_of_nothing(translated):
-    (translated.project.translated("03_gone")).write_text("")
+    others = [translated.project.translated("03_gone"), translated.root / "classroom/zh_CN/a.po"]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
     err = translated.run("check").stderr
-    assert "notebooks/zh_CN/03_gone.po: there is no such text; delete it" in err
+    for path in ("notebooks/zh_CN/03_gone.po", "classroom/zh_CN/a.po"):
+        assert f"{path}: there is no such text; delete it" in err
 
 
 def test_check_finds_a_catalog_that_is_none(translated):
@@ -411,13 +500,15 @@ def test_assignments_in_chinese(toy):
     assert "03_other.md: not in the Chinese edition; begin with 'python -m tab" in done.stderr
 
 
-def test_a_message_of_a_test_stays_an_f_string(toy):
+@pytest.mark.parametrize("words", ['"6" 不是 {double(3)}', '{double(3)} 不是 "6"'])
+def test_a_message_of_a_test_stays_an_f_string(toy, words):
     body = EXERCISE.replace('"twice 3 is 6"', 'f"{double(3)} is not 6"')
     toy.write(NAME, f"# Toy\n\n{body}")
     toy.run("translate", "--chapter", "02")
-    fill(toy, NAME, lambda entry: '"6" 不是 {double(3)}' if "is not" in entry.msgid else "")
+    fill(toy, NAME, lambda entry: words if "is not" in entry.msgid else "")
     cell = next(cell for cell in chinese(toy).cells if cell.part == "tests")
-    assert cell.text == 'assert double(3) == 6, f"""\'6\' 不是 {double(3)}"""'.replace("'", '"')
+    with pytest.raises(AssertionError, match=re.escape(words.replace("{double(3)}", "7"))):
+        exec(cell.text, {"double": lambda x: 7})
 
 
 def test_the_chinese_book(translated):
@@ -473,7 +564,7 @@ def test_readme_and_pages(toy):
     assert "(docs/claims.md)" in text and "](#英文teach-it-how)" in text
     assert address.replace("/colab/jax", "/zh_CN/colab/jax") in text
     text = (toy.root / "docs/zh_CN/teaching.md").read_text("utf-8")
-    assert "[it](../../notebooks/02_toy.md)" in text
+    assert "[it](../../notebooks/zh_CN/pytorch/02_toy.ipynb)" in text
     (toy.root / edition.README).unlink()
     assert "README.zh-CN.md: missing; run 'make build'" in toy.run("check").stderr
 
