@@ -182,8 +182,9 @@ class Attention(nnx.Module):
             ValueError: if the lengths do not fit the queries.
         """
         if valid_lens is not None:  # NaN in the padding would survive 0 * NaN
-            longest = jnp.asarray(valid_lens)
-            longest = longest.max(1) if longest.ndim == 2 else longest
+            longest = valid_lens
+            if valid_lens.ndim == 2:
+                longest = valid_lens.max(1)
             keys = sequence_mask(keys, longest)
             values = sequence_mask(values, longest)
         projected_keys = self.project_keys(keys)
