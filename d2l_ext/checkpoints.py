@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from d2l_ext import files
+from d2l_ext.arguments import is_integer
 
 FILE = "checkpoint.safetensors"
 FORMAT_VERSION = "1"
@@ -38,7 +39,7 @@ class Checkpoint:
     def __init__(
         self, folder: str | os.PathLike[str], every: int = 500, leader: bool = True
     ) -> None:
-        if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
+        if not is_integer(every) or every < 1:
             raise ValueError(f"every is {every!r}; expected a positive number of steps")
         self.folder, self.every, self.leader = Path(folder), int(every), leader
         if self.folder.is_file():

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from d2l_ext import grammar, textfiles, vocab
+from d2l_ext.arguments import check_positive, is_integer
 from d2l_ext.textfiles import Found, fetch_archive, find_files
 from d2l_ext.vocab import (
     SPECIAL_TOKENS,
@@ -438,8 +439,8 @@ class Share:
     """
 
     def __init__(self, corpus: ParallelCorpus, rank: int, size: int) -> None:
-        _check_positive("size", size)
-        if not _is_integer(rank) or not 0 <= rank < size:
+        check_positive("size", size)
+        if not is_integer(rank) or not 0 <= rank < size:
             raise ValueError(f"rank is {rank!r}; expected a number from 0 to below size, {size}")
         self.corpus, self.rank, self.size = corpus, rank, size
 
@@ -543,10 +544,10 @@ def load(
     """
     for name, value in (("num_pairs", num_pairs), ("max_steps", max_steps)):
         if value is not None:
-            _check_positive(name, value)
+            check_positive(name, value)
     if vocab_size is not None:
-        _check_positive("vocab_size", vocab_size)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        check_positive("vocab_size", vocab_size)
+    if not is_integer(seed):
         raise ValueError(f"seed is {seed!r}; expected an integer")
     seed = int(seed)
     languages = _language_codes(languages)
@@ -610,17 +611,8 @@ def load(
 def _check_batches(split, batch_size, multiple):
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
-    _check_positive("batch_size", batch_size)
-    _check_positive("multiple", multiple)
-
-
-def _is_integer(value):
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _check_positive(name, value):
-    if not _is_integer(value) or value < 1:
-        raise ValueError(f"{name} is {value!r}; expected a positive integer")
+    check_positive("batch_size", batch_size)
+    check_positive("multiple", multiple)
 
 
 def _language_codes(languages):

@@ -34,6 +34,7 @@ from typing import Any
 import numpy
 
 from d2l_ext import compat, devices
+from d2l_ext.arguments import check_positive
 
 FOLDER, NUMBER = "D2L_EXT_RUN", "D2L_EXT_WORKER"
 HOST = "127.0.0.1"
@@ -291,8 +292,7 @@ def launch(
     if not isinstance(framework, str) or framework not in LIBRARIES:
         raise ValueError(f"framework is {framework!r}; expected one of {', '.join(LIBRARIES)}")
     for name, count in (("size", size), ("cores", 1 if cores is None else cores)):
-        if isinstance(count, bool) or not isinstance(count, int | numpy.integer) or count < 1:
-            raise ValueError(f"{name} is {count!r}; expected a positive integer")
+        check_positive(name, count)
     compat.check_installed(LIBRARIES[framework])
     if os.name == "nt":
         raise OSError("workers do not run on Windows; use Linux, macOS or WSL")
